@@ -1,0 +1,1 @@
+//! Virtual addresses: claim, announce, release, and the public link probe.

@@ -1,0 +1,1 @@
+//! The cluster service: threads that carry out what the decision core decides.

@@ -1,0 +1,102 @@
+//! What init understands: services, their log, the end of the box.
+
+use serde::{Deserialize, Serialize};
+
+/// A request to init.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// State of every service.
+    Services,
+    /// Start a service that runs on demand (`mail`); already running is fine.
+    Start {
+        /// Name from the service table.
+        service: String,
+    },
+    /// Stop a service in its bounded time; not running is fine. Answered when it has ended.
+    Stop {
+        /// Name from the service table.
+        service: String,
+    },
+    /// Lines of the bounded log ring, oldest first.
+    Log {
+        /// Only lines with a number greater than this.
+        after: u64,
+        /// At most so many lines, the newest.
+        lines_max: usize,
+    },
+    /// Add one line to the log.
+    Note {
+        /// Service that speaks.
+        service: String,
+        /// The line.
+        line: String,
+    },
+    /// Ordered stop, then power off.
+    PowerOff,
+    /// Ordered stop, then restart.
+    Restart,
+    /// Reset at once, without stopping or flushing anything.
+    Reset {
+        /// Why; kept for the next boot where the board can keep it.
+        reason: String,
+    },
+}
+
+/// Init's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// It is done.
+    Done,
+    /// It cannot be done; a sentence.
+    Refused(String),
+    /// State of every service.
+    Services(Vec<Service>),
+    /// Lines of the log.
+    Log(Vec<LogLine>),
+}
+
+/// One service as init sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Name from the service table.
+    pub name: String,
+    /// What it is doing.
+    pub state: ServiceState,
+    /// Its process, while it has one.
+    pub pid: Option<u32>,
+    /// How often it was restarted after a failure since boot.
+    pub restarts: u32,
+    /// How it last ended, a sentence.
+    pub last_end: Option<String>,
+}
+
+/// What a service is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceState {
+    /// Not wanted.
+    Stopped,
+    /// Has a process.
+    Running,
+    /// Was asked to end and has not yet.
+    Stopping,
+    /// Failed, and waits for its paced restart.
+    Waiting,
+    /// Failed too often; it is not tried again by itself.
+    Failed,
+}
+
+/// One line of the log ring.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Running number since boot, from 1.
+    pub number: u64,
+    /// Milliseconds since boot.
+    pub at_ms: u64,
+    /// Which service spoke; `kernel` and `init` among them.
+    pub service: String,
+    /// The text, without its line feed.
+    pub text: String,
+}

@@ -1,0 +1,255 @@
+//! What the mail service understands: health, accounts, domains, aliases, the queue.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// What the cluster service tells the mail service at its start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// Where the group's data is mounted.
+    pub data_dir: String,
+    /// Epoch of this ownership; a store that has seen a higher one refuses.
+    pub epoch: u32,
+    /// Addresses to listen on; empty means every address.
+    pub addresses: Vec<IpAddr>,
+    /// Name the service greets with.
+    pub host_name: String,
+    /// Name servers for outgoing mail.
+    pub name_servers: Vec<IpAddr>,
+    /// First domain and administrator, made when the store is new.
+    pub first: Option<FirstAccount>,
+    /// Ports to listen on.
+    pub ports: Ports,
+    /// Where the administration socket is.
+    pub socket: String,
+}
+
+/// First domain and administrator of a new store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstAccount {
+    /// Mail domain.
+    pub domain: String,
+    /// Local part of the administrator's account; `postmaster` becomes its alias (RFC 5321 4.5.1).
+    pub account: String,
+    /// Password as a PHC string.
+    pub password_hash: String,
+}
+
+/// Ports to listen on; 0 turns a listener off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ports {
+    /// SMTP from other servers.
+    pub smtp: u16,
+    /// Submission with STARTTLS.
+    pub submission: u16,
+    /// Submission with TLS from the first byte (RFC 8314).
+    pub submissions: u16,
+    /// IMAP with STARTTLS.
+    pub imap: u16,
+    /// IMAP with TLS from the first byte.
+    pub imaps: u16,
+    /// POP3 with STLS.
+    pub pop3: u16,
+    /// POP3 with TLS from the first byte.
+    pub pop3s: u16,
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self { smtp: 25, submission: 587, submissions: 465, imap: 143, imaps: 993, pop3: 110, pop3s: 995 }
+    }
+}
+
+/// A request to the mail service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Is it serving? Answered only when store and listeners really work.
+    Health,
+    /// Numbers since start.
+    Counters,
+    /// All domains.
+    DomainList,
+    /// Add a domain.
+    DomainAdd {
+        /// Its name, as a person writes it (U-labels are fine).
+        domain: String,
+    },
+    /// Remove a domain that has no accounts.
+    DomainRemove {
+        /// Its name.
+        domain: String,
+    },
+    /// Accounts of one domain, or of all.
+    AccountList {
+        /// Only this domain.
+        domain: Option<String>,
+    },
+    /// Add an account.
+    AccountAdd {
+        /// Full address.
+        address: String,
+        /// Password in clear, only here.
+        password: String,
+        /// Space it may use; none is no limit.
+        quota_bytes: Option<u64>,
+    },
+    /// Remove an account and its mail.
+    AccountRemove {
+        /// Full address.
+        address: String,
+    },
+    /// Change a password.
+    AccountPassword {
+        /// Full address.
+        address: String,
+        /// New password in clear, only here.
+        password: String,
+    },
+    /// Change the space an account may use.
+    AccountQuota {
+        /// Full address.
+        address: String,
+        /// Space it may use; none is no limit.
+        quota_bytes: Option<u64>,
+    },
+    /// Aliases of one domain, or of all.
+    AliasList {
+        /// Only this domain.
+        domain: Option<String>,
+    },
+    /// Add a target to an alias.
+    AliasAdd {
+        /// The alias's address.
+        address: String,
+        /// Where its mail goes.
+        target: String,
+    },
+    /// Remove an alias, or one target of it.
+    AliasRemove {
+        /// The alias's address.
+        address: String,
+        /// Only this target.
+        target: Option<String>,
+    },
+    /// Outgoing messages.
+    QueueList,
+    /// Try an outgoing message now.
+    QueueRetry {
+        /// Its number, or `None` for all.
+        id: Option<u64>,
+    },
+    /// Give an outgoing message up and tell its sender.
+    QueueDrop {
+        /// Its number.
+        id: u64,
+    },
+    /// Send all outgoing mail through this server; none goes back to MX.
+    SmarthostSet {
+        /// `host` or `host:port`.
+        host: Option<String>,
+        /// User name for AUTH.
+        user: Option<String>,
+        /// Password for AUTH.
+        password: Option<String>,
+    },
+    /// Check every index against every body; long.
+    StoreCheck,
+}
+
+/// The mail service's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// It is done, and durable.
+    Done,
+    /// It cannot be done; a sentence.
+    Refused(String),
+    /// It is serving.
+    Healthy {
+        /// Epoch it serves with.
+        epoch: u32,
+        /// Milliseconds since its start.
+        uptime_ms: u64,
+        /// Milliseconds a store transaction took just now.
+        commit_ms: u64,
+    },
+    /// Numbers since start, by name.
+    Counters(std::collections::BTreeMap<String, u64>),
+    /// Domains.
+    Domains(Vec<Domain>),
+    /// Accounts.
+    Accounts(Vec<Account>),
+    /// Aliases.
+    Aliases(Vec<Alias>),
+    /// Outgoing messages.
+    Queue(Vec<Queued>),
+    /// What a check found.
+    Check(CheckReport),
+}
+
+/// One mail domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Domain {
+    /// Its name, lower case, A-labels.
+    pub domain: String,
+    /// How many accounts it has.
+    pub accounts: u64,
+    /// How many aliases it has.
+    pub aliases: u64,
+}
+
+/// One account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Full address.
+    pub address: String,
+    /// Space it may use; none is no limit.
+    pub quota_bytes: Option<u64>,
+    /// Space it uses.
+    pub used_bytes: u64,
+    /// How many messages it has.
+    pub messages: u64,
+}
+
+/// One alias.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alias {
+    /// Its address.
+    pub address: String,
+    /// Where its mail goes.
+    pub targets: Vec<String>,
+}
+
+/// One outgoing message and recipient.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queued {
+    /// Its number.
+    pub id: u64,
+    /// Envelope sender; empty for a notice.
+    pub sender: String,
+    /// Envelope recipient.
+    pub recipient: String,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// Seconds since it was accepted.
+    pub age_s: u64,
+    /// Tries so far.
+    pub attempts: u32,
+    /// Seconds until the next try.
+    pub next_s: u64,
+    /// What the other side said last.
+    pub last_error: Option<String>,
+}
+
+/// What a check of the store found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckReport {
+    /// Messages looked at.
+    pub messages: u64,
+    /// Bodies looked at.
+    pub bodies: u64,
+    /// What is wrong, a sentence each; empty is clean.
+    pub faults: Vec<String>,
+}

@@ -1,0 +1,1 @@
+//! IMAP4rev1 as parser and session, above an abstract socket.

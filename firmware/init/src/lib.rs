@@ -1,0 +1,1 @@
+//! PID 1: mounts, modules, devices, watchdog, services, supervision, orderly end.

@@ -1,0 +1,1 @@
+//! The heartbeat frame codec and the pairing exchange, without I/O.

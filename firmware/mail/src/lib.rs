@@ -1,0 +1,1 @@
+//! The mail service: listeners, TLS, authentication, delivery, the outgoing queue, administration socket.

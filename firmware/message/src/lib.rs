@@ -1,0 +1,1 @@
+//! Reading a mail message: ENVELOPE, BODYSTRUCTURE, sections, search text.

@@ -1,0 +1,1 @@
+//! One screen model, two front ends: the packet LCD and the serial console.

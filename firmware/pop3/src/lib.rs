@@ -1,0 +1,1 @@
+//! POP3 as parser and session state machine.

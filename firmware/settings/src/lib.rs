@@ -1,0 +1,17 @@
+//! The box's own settings: schema, and the two-copy record on the system partition.
+//!
+//! What an administrator decided once: names, addresses, the pair's key, the LUN, the domain. It
+//! lives on the box itself, never on the array, so that a box knows who it is before it may touch
+//! the array. Two copies are written in turn, so that a power cut in the middle of a change leaves
+//! the old settings, whole.
+//!
+//! Nothing here is mail, and nothing here is logged: the record holds the pair's key.
+
+mod record;
+mod schema;
+
+pub use record::{COPIES, COPY_BYTES, RecordError, SettingsFile};
+pub use schema::{
+    BOX_NAME_MAX, Language, Node, Secret, Settings, SettingsError, Timing, check_box_name, check_domain,
+    hash_password, parse_interface_address, verify_password,
+};

@@ -1,0 +1,226 @@
+//! The two-copy record on the system partition.
+//!
+//! ```text
+//! byte 0            65536           131072
+//! |  copy 0         |  copy 1       |  unused ...
+//!
+//! copy:  8 bytes  magic "TWINMAIL"
+//!        8 bytes  sequence, big endian, counts up with every change
+//!        4 bytes  length of the text
+//!        4 bytes  CRC-32C of sequence, length and text
+//!        n bytes  the settings as JSON
+//! ```
+//!
+//! The valid copy with the higher sequence counts. A change is written over the other one.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crc::{CRC_32_ISCSI, Crc};
+use thiserror::Error;
+
+use crate::Settings;
+
+/// Room for one copy, in bytes.
+pub const COPY_BYTES: usize = 65_536;
+/// How many copies there are.
+pub const COPIES: u64 = 2;
+
+const MAGIC: &[u8; 8] = b"TWINMAIL";
+const HEADER_BYTES: usize = 24;
+const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
+
+/// Why settings could not be read or written.
+#[derive(Debug, Error)]
+pub enum RecordError {
+    /// The partition cannot be read or written.
+    #[error("the system partition {path} failed: {source}")]
+    Device {
+        /// The partition.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Something is there, but neither copy is whole.
+    #[error("the settings on the system partition are damaged: no copy is whole; set the box up again")]
+    Damaged,
+    /// The settings are of a form this version does not know.
+    #[error("the settings on the system partition are not understood by this version: {0}")]
+    NotUnderstood(serde_json::Error),
+    /// The settings do not fit.
+    #[error("the settings take {0} bytes; there is room for {max}", max = COPY_BYTES - HEADER_BYTES)]
+    TooLong(usize),
+}
+
+/// The system partition, as far as settings are concerned.
+#[derive(Debug, Clone)]
+pub struct SettingsFile {
+    path: PathBuf,
+}
+
+struct Copy {
+    sequence: u64,
+    text: Vec<u8>,
+}
+
+impl SettingsFile {
+    /// Settings in the partition (or, for tests, the file) at `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// The partition this is about.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the settings; `None` on a box that was never set up.
+    pub fn load(&self) -> Result<Option<Settings>, RecordError> {
+        let file = File::open(&self.path).map_err(|e| self.device(e))?;
+        let (copies, touched) = self.copies(&file)?;
+        match copies.into_iter().flatten().max_by_key(|copy| copy.sequence) {
+            Some(copy) => serde_json::from_slice(&copy.text).map(Some).map_err(RecordError::NotUnderstood),
+            None if touched => Err(RecordError::Damaged),
+            None => Ok(None),
+        }
+    }
+
+    /// Writes the settings over the older copy; durable when this returns.
+    pub fn save(&self, settings: &Settings) -> Result<(), RecordError> {
+        let text = serde_json::to_vec(settings).map_err(RecordError::NotUnderstood)?;
+        if text.len() > COPY_BYTES - HEADER_BYTES {
+            return Err(RecordError::TooLong(text.len()));
+        }
+        let file = OpenOptions::new().read(true).write(true).open(&self.path).map_err(|e| self.device(e))?;
+        let (copies, _) = self.copies(&file)?;
+        let newest = copies.iter().enumerate().filter_map(|(i, c)| Some((c.as_ref()?.sequence, i))).max();
+        let (sequence, slot) = newest.map_or((1, 0), |(sequence, i)| (sequence + 1, 1 - i as u64));
+        let copy = encode(sequence, &text);
+        file.write_all_at(&copy, slot * COPY_BYTES as u64).map_err(|e| self.device(e))?;
+        file.sync_all().map_err(|e| self.device(e))
+    }
+
+    /// Forgets everything: the box is as new.
+    pub fn erase(&self) -> Result<(), RecordError> {
+        let file = OpenOptions::new().write(true).open(&self.path).map_err(|e| self.device(e))?;
+        let zeros = vec![0; COPY_BYTES * COPIES as usize];
+        file.write_all_at(&zeros, 0).and_then(|()| file.sync_all()).map_err(|e| self.device(e))
+    }
+
+    /// Both copies, and whether anything but zeros is there.
+    fn copies(&self, file: &File) -> Result<([Option<Copy>; 2], bool), RecordError> {
+        let mut bytes = vec![0; COPY_BYTES * COPIES as usize];
+        file.read_exact_at(&mut bytes, 0).map_err(|e| self.device(e))?;
+        let touched = bytes.iter().any(|byte| *byte != 0);
+        let (first, second) = bytes.split_at(COPY_BYTES);
+        Ok(([decode(first), decode(second)], touched))
+    }
+
+    fn device(&self, source: io::Error) -> RecordError {
+        RecordError::Device { path: self.path.clone(), source }
+    }
+}
+
+fn encode(sequence: u64, text: &[u8]) -> Vec<u8> {
+    let mut copy = Vec::with_capacity(COPY_BYTES);
+    copy.extend_from_slice(MAGIC);
+    copy.extend_from_slice(&sequence.to_be_bytes());
+    copy.extend_from_slice(&(text.len() as u32).to_be_bytes());
+    copy.extend_from_slice(&checksum(sequence, text).to_be_bytes());
+    copy.extend_from_slice(text);
+    copy.resize(COPY_BYTES, 0);
+    copy
+}
+
+fn decode(bytes: &[u8]) -> Option<Copy> {
+    let (magic, rest) = bytes.split_first_chunk::<8>()?;
+    let (sequence, rest) = rest.split_first_chunk::<8>()?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let (sum, rest) = rest.split_first_chunk::<4>()?;
+    let sequence = u64::from_be_bytes(*sequence);
+    let text = rest.get(..u32::from_be_bytes(*length) as usize)?;
+    let whole = magic == MAGIC && u32::from_be_bytes(*sum) == checksum(sequence, text);
+    whole.then(|| Copy { sequence, text: text.to_vec() })
+}
+
+fn checksum(sequence: u64, text: &[u8]) -> u32 {
+    let mut digest = CRC.digest();
+    digest.update(&sequence.to_be_bytes());
+    digest.update(&(text.len() as u32).to_be_bytes());
+    digest.update(text);
+    digest.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Language, Node, Secret, Timing};
+
+    fn settings(name: &str) -> Settings {
+        Settings {
+            box_name: name.to_owned(),
+            node: Node::A,
+            peer_name: None,
+            pair_id: 7,
+            pair_key: Secret([3; 32]),
+            public_addresses: vec!["192.0.2.1/24".to_owned()],
+            gateways: vec![],
+            name_servers: vec![],
+            virtual_addresses: vec!["192.0.2.10/24".to_owned()],
+            lun: "naa.1".to_owned(),
+            domain: "example.com".to_owned(),
+            password_hash: String::new(),
+            language: Language::Zh,
+            timing: Timing::default(),
+            preferred: None,
+            fail_back: false,
+            maintenance: false,
+        }
+    }
+
+    fn partition() -> (tempfile::TempDir, SettingsFile) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("system");
+        std::fs::write(&path, vec![0; 1 << 20]).unwrap();
+        (dir, SettingsFile::new(path))
+    }
+
+    #[test]
+    fn a_new_box_has_no_settings_and_keeps_the_last_ones_given() {
+        let (_dir, file) = partition();
+        assert!(file.load().unwrap().is_none());
+        for name in ["one", "two", "three"] {
+            file.save(&settings(name)).unwrap();
+            assert_eq!(file.load().unwrap().unwrap().box_name, name);
+        }
+        file.erase().unwrap();
+        assert!(file.load().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_power_cut_anywhere_in_a_change_leaves_the_old_settings_whole() {
+        let (_dir, file) = partition();
+        file.save(&settings("old")).unwrap();
+        let before = std::fs::read(file.path()).unwrap();
+        file.save(&settings("new")).unwrap();
+        let after = std::fs::read(file.path()).unwrap();
+        for cut in (COPY_BYTES..COPY_BYTES + 700).step_by(13) {
+            let torn = [&after[..cut], &before[cut..]].concat();
+            std::fs::write(file.path(), torn).unwrap();
+            let name = file.load().unwrap().unwrap().box_name;
+            assert!(name == "old" || name == "new", "{name}");
+        }
+    }
+
+    #[test]
+    fn damage_to_both_copies_is_said_and_not_taken_for_a_new_box() {
+        let (_dir, file) = partition();
+        file.save(&settings("x")).unwrap();
+        let mut bytes = std::fs::read(file.path()).unwrap();
+        bytes[30] ^= 1;
+        std::fs::write(file.path(), bytes).unwrap();
+        assert!(matches!(file.load(), Err(RecordError::Damaged)));
+    }
+}

@@ -1,0 +1,1 @@
+//! SMTP and submission as state machines, and the schedule of the outgoing queue.

@@ -1,0 +1,3 @@
+//! Load and timing, side by side with peers.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Real mail clients against the real service.
