@@ -1,0 +1,103 @@
+# Every entry point of the project. `make help` lists them.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.SHELLFLAGS := -eu -o pipefail -c
+
+TARGET  := x86_64-unknown-linux-gnu
+OUT     := $(CURDIR)/target
+BOARD   := board/qemu-q35.toml
+IMAGE   := $(OUT)/image
+BINARY  := $(OUT)/$(TARGET)/image/twinmail
+export CARGO_TARGET_DIR := $(OUT)
+
+# The one list of Debian packages: build, image, lab, and the mail clients of the tests.
+BUILD_PACKAGES  := gcc libc6-dev make binutils ca-certificates
+IMAGE_PACKAGES  := e2fsprogs systemd-boot-efi
+LAB_PACKAGES    := qemu-system-x86 qemu-block-extra ovmf tgt iproute2 sqlite3
+CLIENT_PACKAGES := swaks libio-socket-ssl-perl libnet-ssleay-perl curl mutt isync msmtp fetchmail getmail6 python3
+BENCH_PACKAGES  := postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd
+
+.PHONY: help run test test-unit test-clients test-image test-lab image binary lab-binary check bench sim verify clean deps deps-bench toolchain
+
+help: ## list every entry point
+	@echo 'Twinmail: two boxes, one array, one address. Entry points:'
+	@echo
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+	@echo
+	@echo '  cargo lab help      the lab: boxes, faults, LCDs, consoles, the judge'
+	@echo
+	@echo 'Settings:  SEEDS=n for sim, MINUTES=n for verify, BOARD=file for image'
+
+run: deps image lab-binary ## boot the pair with array and front panels, and show how to use it; Ctrl-C ends it all
+	@cargo run --quiet --release -p lab -- up --fresh --foreground --image $(IMAGE)
+
+test: deps test-unit test-image test-clients test-lab ## everything that must pass
+	@echo
+	@echo 'All tests passed.'
+
+test-unit: toolchain ## every crate's own tests, the simulator's 10,000 seeds and the house rules
+	cargo test --workspace --exclude clients --exclude lab --exclude image
+
+test-image: deps image ## the image is reproducible and complete
+	TWINMAIL_BINARY=$(BINARY) cargo test -p image
+
+test-clients: deps binary ## real mail clients against the real service
+	TWINMAIL_BINARY=$(BINARY) cargo test -p clients
+
+test-lab: deps image lab-binary ## two boxes under QEMU: boot, serve, fail, take over
+	TWINMAIL_IMAGE=$(IMAGE) cargo test --release -p lab -- --test-threads=1 --nocapture
+
+image: deps binary ## build the box image and print what is in it
+	@cargo run --quiet --release -p image -- build --board $(BOARD) --binary $(BINARY) --out $(IMAGE)
+
+binary: toolchain
+	@echo 'Building the firmware (static, thin LTO)'
+	@cargo build --profile image -p twinmail
+
+lab-binary: toolchain
+	@echo 'Building the lab'
+	@cargo build --release -p lab
+
+check: toolchain ## format, lints and house rules
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo test --quiet -p tidy
+
+bench: deps deps-bench binary ## load and timing, side by side with Postfix and Dovecot
+	cargo run --quiet --release -p bench -- --binary $(BINARY) $(if $(PROFILE),--profile $(PROFILE))
+
+sim: toolchain ## many runs of the pair simulator: SEEDS=100000
+	cargo run --quiet --release -p sim -- --seeds $(or $(SEEDS),100000)
+
+verify: deps image lab-binary ## faults under load, and the count of what was lost: MINUTES=10
+	cargo run --quiet --release -p lab -- verify --image $(IMAGE) --minutes $(or $(MINUTES),10)
+
+clean: ## remove everything that was built, and the lab's state
+	-@[ ! -d .lab ] || cargo run --quiet --release -p lab -- down
+	rm -rf .lab
+	cargo clean
+
+# ---- what the machine needs ---------------------------------------------------------------------
+
+toolchain:
+	@command -v cargo >/dev/null || { echo 'Rust is missing. Install rustup from https://rustup.rs, then: rustup toolchain install 1.95'; exit 1; }
+
+deps: toolchain
+	@$(call install,$(BUILD_PACKAGES) $(IMAGE_PACKAGES) $(LAB_PACKAGES) $(CLIENT_PACKAGES))
+
+deps-bench:
+	@$(call install,$(BENCH_PACKAGES))
+
+# Installs the Debian packages that are missing, and says which.
+define install
+missing=; for p in $(1); do \
+  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+if [ -n "$$missing" ]; then \
+  echo "Installing Debian packages:$$missing"; \
+  sudo=; if [ "$$(id -u)" != 0 ]; then \
+    command -v sudo >/dev/null || { echo "Run as root once: apt-get install$$missing"; exit 1; }; sudo=sudo; fi; \
+  $$sudo apt-get -qq update; \
+  $$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install $$missing >/dev/null; \
+fi
+endef
