@@ -32,6 +32,15 @@ pub enum Request {
         /// The line.
         line: String,
     },
+    /// A readiness drill: break a service on purpose and see the pair deal with it. Only a
+    /// logged-in administrator reaches this; init notes it in the log before it acts.
+    /// On the command line: `twinmail drill kill|hang SERVICE`.
+    Drill {
+        /// Name from the service table; it must be running.
+        service: String,
+        /// What is done to it.
+        kind: DrillKind,
+    },
     /// Ordered stop, then power off.
     PowerOff,
     /// Ordered stop, then restart.
@@ -41,6 +50,16 @@ pub enum Request {
         /// Why; kept for the next boot where the board can keep it.
         reason: String,
     },
+}
+
+/// What a readiness drill does to a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DrillKind {
+    /// It ends at once, as in a crash (SIGKILL).
+    Kill,
+    /// It stays and does nothing any more, as in an endless loop (SIGSTOP).
+    Hang,
 }
 
 /// Init's answer.
