@@ -30,7 +30,7 @@ help: ## list every entry point
 	@echo 'Settings:  SEEDS=n for sim, MINUTES=n for verify, BOARD=file for image'
 
 run: deps image lab-binary ## boot the pair with array and front panels, and show how to use it; Ctrl-C ends it all
-	@cargo run --quiet --release -p lab -- up --fresh --foreground --image $(IMAGE)
+	@cargo run --quiet -p lab -- up --fresh --foreground --image $(IMAGE)
 
 test: deps test-unit test-image test-clients test-lab ## everything that must pass
 	@echo
@@ -46,10 +46,10 @@ test-clients: deps binary ## real mail clients against the real service
 	TWINMAIL_BINARY=$(BINARY) cargo test -p clients
 
 test-lab: deps image lab-binary ## two boxes under QEMU: boot, serve, fail, take over
-	TWINMAIL_IMAGE=$(IMAGE) cargo test --release -p lab -- --test-threads=1 --nocapture
+	TWINMAIL_IMAGE=$(IMAGE) cargo test -p lab -- --test-threads=1 --nocapture
 
 image: deps binary ## build the box image and print what is in it
-	@cargo run --quiet --release -p image -- build --board $(BOARD) --binary $(BINARY) --out $(IMAGE)
+	@cargo run --quiet -p image -- build --board $(BOARD) --binary $(BINARY) --out $(IMAGE)
 
 binary: toolchain
 	@echo 'Building the firmware (static, thin LTO)'
@@ -57,7 +57,7 @@ binary: toolchain
 
 lab-binary: toolchain
 	@echo 'Building the lab'
-	@cargo build --release -p lab
+	@cargo build -p lab
 
 check: toolchain ## format, lints and house rules
 	cargo fmt --all --check
@@ -65,16 +65,16 @@ check: toolchain ## format, lints and house rules
 	cargo test --quiet -p tidy
 
 bench: deps deps-bench binary ## load and timing, side by side with Postfix and Dovecot
-	cargo run --quiet --release -p bench -- --binary $(BINARY) $(if $(PROFILE),--profile $(PROFILE))
+	cargo run --quiet -p bench -- --binary $(BINARY)
 
 sim: toolchain ## many runs of the pair simulator: SEEDS=100000
-	cargo run --quiet --release -p sim -- --seeds $(or $(SEEDS),100000)
+	cargo run --quiet -p sim -- --seeds $(or $(SEEDS),100000)
 
 verify: deps image lab-binary ## faults under load, and the count of what was lost: MINUTES=10
-	cargo run --quiet --release -p lab -- verify --image $(IMAGE) --minutes $(or $(MINUTES),10)
+	cargo run --quiet -p lab -- verify --image $(IMAGE) --minutes $(or $(MINUTES),10)
 
 clean: ## remove everything that was built, and the lab's state
-	-@[ ! -d .lab ] || cargo run --quiet --release -p lab -- down
+	-@[ ! -d .lab ] || cargo run --quiet -p lab -- down
 	rm -rf .lab
 	cargo clean
 
