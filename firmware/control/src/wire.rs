@@ -5,6 +5,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -40,12 +42,27 @@ pub fn call<Q: Serialize, R: DeserializeOwned>(
     request: &Q,
     timeout: Duration,
 ) -> Result<R, WireError> {
-    let mut stream = UnixStream::connect(socket)
-        .map_err(|source| WireError::NotRunning { socket: socket.to_owned(), source })?;
+    let mut stream = connect(socket, timeout)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
     write_line(&mut stream, request)?;
     read_line(&mut BufReader::new(stream))
+}
+
+/// Connects in bounded time. A service that hangs stops accepting; once its backlog is full a plain
+/// connect would wait for ever, but it honours the send time-out where that is set before (unix(7)).
+fn connect(socket: &Path, timeout: Duration) -> Result<UnixStream, WireError> {
+    let not_running =
+        |errno: Errno| WireError::NotRunning { socket: socket.to_owned(), source: errno.into() };
+    let address = SocketAddrUnix::new(socket).map_err(not_running)?;
+    let fd = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+        .map_err(not_running)?;
+    sockopt::set_socket_timeout(&fd, sockopt::Timeout::Send, Some(timeout)).map_err(not_running)?;
+    match net::connect(&fd, &address) {
+        Ok(()) => Ok(UnixStream::from(fd)),
+        Err(Errno::AGAIN) => Err(WireError::NoAnswer(Errno::AGAIN.into())),
+        Err(errno) => Err(not_running(errno)),
+    }
 }
 
 /// Writes one message and its line feed.
@@ -84,6 +101,20 @@ mod tests {
         let mut input = BufReader::new(std::io::repeat(b'x'));
         let read: Result<serde_json::Value, _> = read_line(&mut input);
         assert!(matches!(read, Err(WireError::Truncated)));
+    }
+
+    #[test]
+    fn a_hung_service_with_a_full_backlog_costs_no_more_than_the_time_limit() {
+        let path = std::env::temp_dir().join(format!("control-hung-{}.sock", std::process::id()));
+        let fd = net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        net::bind(&fd, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        net::listen(&fd, 0).unwrap();
+        let _waiting = UnixStream::connect(&path).unwrap();
+        let begun = std::time::Instant::now();
+        let read: Result<u8, _> = call(&path, &1_u8, Duration::from_millis(100));
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(read, Err(WireError::NoAnswer(_))), "{read:?}");
+        assert!(begun.elapsed() < Duration::from_secs(2));
     }
 
     #[test]
