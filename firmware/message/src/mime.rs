@@ -1,0 +1,1 @@
+//! Content-Type and Content-Disposition, RFC 2045, RFC 2231.
