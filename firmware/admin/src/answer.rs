@@ -1,0 +1,220 @@
+//! Answers, for machines and for people.
+
+use std::collections::BTreeMap;
+
+use control::cluster::{Phase, Record, Status};
+use control::init::{LogLine, Service};
+use control::mail::{Account, Alias, CheckReport, Domain, Queued};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::language::Language;
+use crate::status;
+use crate::table::{Table, printable, size, span};
+use crate::text::{self, Text};
+
+/// What a command found out.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// Everything the box knows.
+    Status(Box<Status>),
+    /// Decisions.
+    Records(Vec<Record>),
+    /// Log lines.
+    Log(Vec<LogLine>),
+    /// Services.
+    Services(Vec<Service>),
+    /// Domains.
+    Domains(Vec<Domain>),
+    /// Accounts.
+    Accounts(Vec<Account>),
+    /// Aliases.
+    Aliases(Vec<Alias>),
+    /// Outgoing messages.
+    Queue(Vec<Queued>),
+    /// The mail service is serving.
+    Healthy {
+        /// Epoch it serves with.
+        epoch: u32,
+        /// Milliseconds since its start.
+        uptime_ms: u64,
+        /// Milliseconds a store transaction took just now.
+        commit_ms: u64,
+    },
+    /// Numbers by name.
+    Counters(BTreeMap<String, u64>),
+    /// What a check of the store found.
+    Check(CheckReport),
+}
+
+impl Answer {
+    /// One line of JSON: the control types as they are, `{"done":true}` where there is nothing to tell.
+    pub fn json(&self) -> String {
+        match self {
+            Self::Done => json!({ "done": true }).to_string(),
+            Self::Status(status) => line(status),
+            Self::Records(records) => line(records),
+            Self::Log(lines) => line(lines),
+            Self::Services(services) => line(services),
+            Self::Domains(domains) => line(domains),
+            Self::Accounts(accounts) => line(accounts),
+            Self::Aliases(aliases) => line(aliases),
+            Self::Queue(queue) => line(queue),
+            Self::Healthy { epoch, uptime_ms, commit_ms } => {
+                json!({ "epoch": epoch, "uptime_ms": uptime_ms, "commit_ms": commit_ms }).to_string()
+            }
+            Self::Counters(counters) => line(counters),
+            Self::Check(report) => line(report),
+        }
+    }
+
+    /// Lines for people, each ended by a line feed.
+    pub fn human(&self, language: Language) -> String {
+        match self {
+            Self::Done => format!("{}\n", Text::Done.get(language)),
+            Self::Status(status) => status::report(status, language),
+            Self::Records(records) => listed(records, language, record_table),
+            Self::Log(lines) => lines.iter().map(log_line).collect(),
+            Self::Services(services) => listed(services, language, services_table),
+            Self::Domains(domains) => listed(domains, language, domain_table),
+            Self::Accounts(accounts) => listed(accounts, language, account_table),
+            Self::Aliases(aliases) => listed(aliases, language, alias_table),
+            Self::Queue(queue) => listed(queue, language, queue_table),
+            Self::Healthy { epoch, uptime_ms, commit_ms } => {
+                Text::Healthy.fill(language, &[epoch, &span(*uptime_ms), commit_ms]) + "\n"
+            }
+            Self::Counters(counters) => counter_table(counters, language),
+            Self::Check(report) => check_report(report, language),
+        }
+    }
+}
+
+fn line<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_else(|error| json!({ "error": error.to_string() }).to_string())
+}
+
+fn listed<T>(items: &[T], language: Language, table: fn(&[T], Language) -> Table) -> String {
+    if items.is_empty() {
+        return format!("{}\n", Text::Empty.get(language));
+    }
+    table(items, language).lines()
+}
+
+fn headings(texts: &[Text], language: Language) -> Table {
+    let texts: Vec<_> = texts.iter().map(|text| text.get(language)).collect();
+    Table::new(&texts)
+}
+
+/// One log line: number, seconds since boot, service, text.
+pub fn log_line(line: &LogLine) -> String {
+    let (s, ms) = (line.at_ms / 1000, line.at_ms % 1000);
+    let (service, text) = (printable(&line.service), printable(&line.text));
+    format!("{:>6} {s:>6}.{ms:03} {service:<8} {text}\n", line.number)
+}
+
+/// Phases as `fence 12 ms, prove 3 ms`.
+pub fn phases(phases: &[Phase]) -> String {
+    let parts: Vec<_> = phases.iter().map(|phase| format!("{} {} ms", phase.step, phase.ms)).collect();
+    parts.join(", ")
+}
+
+fn record_table(records: &[Record], language: Language) -> Table {
+    use Text as T;
+    let columns = [T::Number, T::At, T::Box, T::Group, T::EpochHeading, T::Decision, T::Cause, T::Phases];
+    let mut table = headings(&columns, language);
+    for record in records {
+        table.row([
+            record.number.to_string(),
+            format!("{}.{:03}", record.at_ms / 1000, record.at_ms % 1000),
+            record.box_name.clone(),
+            record.group.clone(),
+            record.epoch.to_string(),
+            record.decision.clone(),
+            record.cause.clone(),
+            phases(&record.phases),
+        ]);
+    }
+    table
+}
+
+/// Services as a table.
+pub fn services_table(services: &[Service], language: Language) -> Table {
+    let columns = [Text::Service, Text::State, Text::Pid, Text::Restarts, Text::LastEnd];
+    let mut table = headings(&columns, language);
+    for service in services {
+        table.row([
+            service.name.clone(),
+            text::service_state(service.state, language).to_owned(),
+            service.pid.map(|pid| pid.to_string()).unwrap_or_default(),
+            service.restarts.to_string(),
+            service.last_end.clone().unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+fn domain_table(domains: &[Domain], language: Language) -> Table {
+    let mut table = headings(&[Text::Domain, Text::AccountsHeading, Text::AliasesHeading], language);
+    for domain in domains {
+        table.row([domain.domain.clone(), domain.accounts.to_string(), domain.aliases.to_string()]);
+    }
+    table
+}
+
+fn account_table(accounts: &[Account], language: Language) -> Table {
+    let columns = [Text::Address, Text::Messages, Text::Used, Text::QuotaHeading];
+    let mut table = headings(&columns, language);
+    for account in accounts {
+        let quota = account.quota_bytes.map_or_else(|| Text::Unlimited.get(language).to_owned(), size);
+        table.row([account.address.clone(), account.messages.to_string(), size(account.used_bytes), quota]);
+    }
+    table
+}
+
+fn alias_table(aliases: &[Alias], language: Language) -> Table {
+    let mut table = headings(&[Text::Address, Text::Targets], language);
+    for alias in aliases {
+        table.row([alias.address.clone(), alias.targets.join(" ")]);
+    }
+    table
+}
+
+fn queue_table(queue: &[Queued], language: Language) -> Table {
+    use Text as T;
+    let columns =
+        [T::Number, T::Sender, T::Recipient, T::Size, T::AgeHeading, T::Attempts, T::Next, T::LastAnswer];
+    let mut table = headings(&columns, language);
+    for queued in queue {
+        let sender = if queued.sender.is_empty() { "<>".to_owned() } else { queued.sender.clone() };
+        table.row([
+            queued.id.to_string(),
+            sender,
+            queued.recipient.clone(),
+            size(queued.size_bytes),
+            span(queued.age_s.saturating_mul(1000)),
+            queued.attempts.to_string(),
+            span(queued.next_s.saturating_mul(1000)),
+            queued.last_error.clone().unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+fn counter_table(counters: &BTreeMap<String, u64>, language: Language) -> String {
+    let mut table = headings(&[Text::Counter, Text::Value], language);
+    for (name, value) in counters {
+        table.row([name.clone(), value.to_string()]);
+    }
+    table.lines()
+}
+
+fn check_report(report: &CheckReport, language: Language) -> String {
+    let seen: [&dyn std::fmt::Display; 2] = [&report.messages, &report.bodies];
+    if report.faults.is_empty() {
+        return Text::CheckClean.fill(language, &seen) + "\n";
+    }
+    let faults = report.faults.iter().map(|fault| format!("{}\n", printable(fault)));
+    faults.chain([Text::CheckSeen.fill(language, &seen) + "\n"]).collect()
+}

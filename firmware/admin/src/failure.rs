@@ -1,0 +1,123 @@
+//! Why a command failed, each cause with its sentence.
+
+use control::wire::WireError;
+use serde_json::json;
+use thiserror::Error;
+
+use crate::language::Language;
+use crate::text::Text;
+
+/// Exit code of a command that was refused or failed.
+pub const EXIT_REFUSED: i32 = 1;
+/// Exit code of words that are not understood.
+pub const EXIT_USAGE: i32 = 2;
+/// Exit code where the service asked is not there.
+pub const EXIT_NOT_RUNNING: i32 = 3;
+
+/// Why a command failed.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// Not a failure: help or version was asked for.
+    #[error("{0}")]
+    Help(String),
+    /// A command that needs another word; carries the help that lists them.
+    #[error("{0}")]
+    Incomplete(String),
+    /// Wrong words; the sentence is already in the right language.
+    #[error("{0}")]
+    Usage(String),
+    /// More words than any command has.
+    #[error("too many words")]
+    TooManyWords,
+    /// The service understood and says no.
+    #[error("{0}")]
+    Refused(String),
+    /// Nobody answers for the cluster service.
+    #[error("the cluster service is not running; init restarts it, try again in a few seconds")]
+    ClusterNotRunning,
+    /// Nobody answers for init.
+    #[error("init does not answer; this works only in a Twinmail box")]
+    InitNotRunning,
+    /// The mail service is not here, and this box is not why.
+    #[error("the mail service runs on {0}; give the command there")]
+    MailElsewhere(String),
+    /// The mail service is nowhere now.
+    #[error("no box serves mail now; `status` says why")]
+    MailNowhere,
+    /// This box should serve mail, but the service is down.
+    #[error("the mail service is not running; init restarts it, `services` and `log` say why")]
+    MailNotRunning,
+    /// The service is there but slow, or speaks another version.
+    #[error("{service} did not answer as it should: {source}; try again, then see `log`")]
+    NoAnswer {
+        /// Which service.
+        service: &'static str,
+        /// What happened on the socket.
+        source: WireError,
+    },
+    /// The service answered something else than was asked.
+    #[error("{0} gave an answer of another kind; are all services of the same version?")]
+    WrongKind(&'static str),
+    /// A password is needed and there is nobody to ask.
+    #[error("a password is needed: give --password or --password-stdin")]
+    NoPassword,
+    /// The two passwords typed are not the same.
+    #[error("the two passwords differ; nothing was changed")]
+    PasswordsDiffer,
+    /// Standard input gave no usable password.
+    #[error("no password could be read: {0}")]
+    PasswordUnreadable(String),
+    /// The check found something.
+    #[error("the store check found {0} faults")]
+    Faults(usize),
+}
+
+impl Failure {
+    /// The sentence in `language`.
+    pub fn sentence(&self, language: Language) -> String {
+        match self {
+            Self::Help(text) | Self::Incomplete(text) | Self::Usage(text) | Self::Refused(text) => {
+                text.clone()
+            }
+            Self::TooManyWords => Text::TooManyWords.get(language).to_owned(),
+            Self::ClusterNotRunning => Text::ClusterNotRunning.get(language).to_owned(),
+            Self::InitNotRunning => Text::InitNotRunning.get(language).to_owned(),
+            Self::MailElsewhere(name) => Text::MailElsewhere.fill(language, &[name]),
+            Self::MailNowhere => Text::MailNowhere.get(language).to_owned(),
+            Self::MailNotRunning => Text::MailNotRunning.get(language).to_owned(),
+            Self::NoAnswer { service, source } => Text::NoAnswer.fill(language, &[service, source]),
+            Self::WrongKind(service) => Text::WrongKind.fill(language, &[service]),
+            Self::NoPassword => Text::NoPassword.get(language).to_owned(),
+            Self::PasswordsDiffer => Text::PasswordsDiffer.get(language).to_owned(),
+            Self::PasswordUnreadable(reason) => Text::PasswordUnreadable.fill(language, &[reason]),
+            Self::Faults(count) => Text::Faults.fill(language, &[count]),
+        }
+    }
+
+    /// The exit code.
+    pub fn code(&self) -> i32 {
+        match self {
+            Self::Help(_) => 0,
+            Self::Incomplete(_)
+            | Self::Usage(_)
+            | Self::TooManyWords
+            | Self::NoPassword
+            | Self::PasswordUnreadable(_) => EXIT_USAGE,
+            Self::ClusterNotRunning
+            | Self::InitNotRunning
+            | Self::MailElsewhere(_)
+            | Self::MailNowhere
+            | Self::MailNotRunning => EXIT_NOT_RUNNING,
+            Self::Refused(_)
+            | Self::NoAnswer { .. }
+            | Self::WrongKind(_)
+            | Self::PasswordsDiffer
+            | Self::Faults(_) => EXIT_REFUSED,
+        }
+    }
+
+    /// One line of JSON for machines.
+    pub fn json(&self, language: Language) -> String {
+        json!({ "error": self.sentence(language).trim() }).to_string()
+    }
+}

@@ -1,0 +1,246 @@
+//! Help in Chinese, and wrong words explained in both languages.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::language::Language;
+use crate::text::Text;
+
+/// Layout of the help page, with room for the translated headings.
+const TEMPLATE: &str = "{about-with-newline}\n{usage-heading} {usage}\n\n{all-args}{after-help}";
+
+/// Chinese help: path of the command, a slash and the argument's id where it is one's, and the text.
+/// The English is in the words' own definition.
+const CHINESE: &[(&str, &str)] = &[
+    ("", "查看、操作本机及其邮件"),
+    ("/json", "输出一行 JSON，供程序使用"),
+    ("/language", "回答所用的语言：en 或 zh"),
+    ("/socket", "邮件服务的管理套接字"),
+    ("/data", "twinmail serve 的数据目录；套接字为其中的 admin.sock"),
+    ("status", "显示两台机器、谁是主用、三条心跳线路和告警"),
+    ("switch-over", "把邮件服务交给对方机器，或取到本机"),
+    ("switch-over/to", "切换后应为主用的机器 [默认：当前非主用的一台]"),
+    ("maintenance", "使本机退出服务，或恢复服务"),
+    ("maintenance/state", "on：交出服务且不接管；off：恢复服务"),
+    ("prefer", "设定由哪台机器优先承担邮件服务"),
+    ("prefer/owner", "机器名，或 none"),
+    ("prefer/fail_back", "该机器恢复正常后自动切回"),
+    ("records", "显示作过的决定、原因和各阶段耗时"),
+    ("records/records_max", "最新的多少条；默认 50"),
+    ("log", "显示全部服务的日志"),
+    ("log/lines_max", "最新的多少行；默认 100"),
+    ("log/after", "只显示此编号之后的行"),
+    ("services", "显示本机的服务"),
+    ("domain", "邮件域名"),
+    ("domain add", "添加域名"),
+    ("domain add/domain", "域名，例如 example.com"),
+    ("domain remove", "删除没有账户的域名"),
+    ("domain remove/domain", "域名"),
+    ("domain list", "列出域名"),
+    ("account", "邮件账户"),
+    ("account add", "添加账户"),
+    ("account add/address", "完整地址"),
+    ("account add/password", "密码本身（他人可能在进程列表中看到）"),
+    ("account add/password_stdin", "从标准输入读取一行作为密码"),
+    ("account add/quota", "可用空间，例如 500M 或 2G，或 none"),
+    ("account remove", "删除账户及其邮件"),
+    ("account remove/address", "完整地址"),
+    ("account list", "列出账户"),
+    ("account list/domain", "只列此域名"),
+    ("account password", "更改账户密码"),
+    ("account password/address", "完整地址"),
+    ("account password/password", "密码本身（他人可能在进程列表中看到）"),
+    ("account password/password_stdin", "从标准输入读取一行作为密码"),
+    ("account quota", "更改账户可用空间"),
+    ("account quota/address", "完整地址"),
+    ("account quota/quota", "例如 500M 或 2G，或 none"),
+    ("alias", "别名：转到其他地址的地址"),
+    ("alias add", "为别名添加一个目标"),
+    ("alias add/address", "别名的地址"),
+    ("alias add/target", "邮件转到哪里"),
+    ("alias remove", "删除别名，或它的一个目标"),
+    ("alias remove/address", "别名的地址"),
+    ("alias remove/target", "只删除此目标"),
+    ("alias list", "列出别名"),
+    ("alias list/domain", "只列此域名"),
+    ("queue", "待发邮件"),
+    ("queue list", "列出等待发出的邮件"),
+    ("queue retry", "立即重试一封或全部邮件"),
+    ("queue retry/id", "邮件编号 [默认：全部]"),
+    ("queue drop", "放弃一封邮件并通知发件人"),
+    ("queue drop/id", "邮件编号"),
+    ("smarthost", "承接全部外发邮件的服务器"),
+    ("smarthost set", "全部外发邮件经由此服务器"),
+    ("smarthost set/host", "主机或 主机:端口"),
+    ("smarthost set/user", "在该服务器上的用户名"),
+    ("smarthost set/password", "密码本身（他人可能在进程列表中看到）"),
+    ("smarthost set/password_stdin", "从标准输入读取一行作为密码"),
+    ("smarthost clear", "外发邮件恢复直接投递"),
+    ("health", "询问邮件服务是否正常"),
+    ("counters", "显示邮件服务启动以来的计数"),
+    ("store", "邮件存储"),
+    ("store check", "对照正文检查全部索引；耗时较长"),
+    ("power", "关闭或重启本机"),
+    ("power off", "依次停止服务，然后关机"),
+    ("power restart", "依次停止服务，然后重启"),
+];
+
+fn chinese(key: &str) -> Option<&'static str> {
+    CHINESE.iter().find(|(known, _)| *known == key).map(|(_, text)| *text)
+}
+
+/// `help account add` means `account add --help`.
+pub fn asked(words: &[String]) -> Vec<String> {
+    match words.split_first() {
+        Some((first, rest)) if first == "help" => rest.iter().cloned().chain(["--help".to_owned()]).collect(),
+        _ => words.to_vec(),
+    }
+}
+
+/// The whole tree of commands with its help in `language`.
+pub fn translate(command: clap::Command, language: Language) -> clap::Command {
+    let command = command.after_help(Text::HelpCommand.get(language));
+    match language {
+        Language::En => command,
+        Language::Zh => translate_command(command, ""),
+    }
+}
+
+fn translate_command(command: clap::Command, path: &str) -> clap::Command {
+    let language = Language::Zh;
+    let mut command = command
+        .help_template(TEMPLATE.replace("{usage-heading}", &format!("{}:", Text::Usage.get(language))))
+        .subcommand_help_heading(Text::Commands.get(language))
+        .disable_help_flag(true)
+        .disable_version_flag(true);
+    if let Some(about) = chinese(path) {
+        command = command.about(about);
+    }
+    let mut command = command.mut_args(|arg| {
+        let heading = if arg.is_positional() { Text::Arguments } else { Text::Options };
+        let own = chinese(&format!("{path}/{}", arg.get_id()));
+        let help = own.or_else(|| chinese(&format!("/{}", arg.get_id())));
+        let arg = arg.help_heading(heading.get(language));
+        if let Some(help) = help { arg.help(help) } else { arg }
+    });
+    command = command.arg(
+        clap::Arg::new("help")
+            .short('h')
+            .long("help")
+            .action(clap::ArgAction::Help)
+            .help(Text::HelpOption.get(language))
+            .help_heading(Text::Options.get(language)),
+    );
+    if path.is_empty() {
+        command = command.arg(
+            clap::Arg::new("version")
+                .short('V')
+                .long("version")
+                .action(clap::ArgAction::Version)
+                .help(Text::VersionOption.get(language))
+                .help_heading(Text::Options.get(language)),
+        );
+    }
+    let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    for name in names {
+        let path = if path.is_empty() { name.clone() } else { format!("{path} {name}") };
+        command = command.mut_subcommand(name, |sub| translate_command(sub, &path));
+    }
+    command
+}
+
+/// One sentence about wrong words.
+pub fn usage_sentence(error: &clap::Error, language: Language) -> String {
+    let of = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        // Of several suggestions the last is the nearest.
+        Some(ContextValue::Strings(texts)) => texts.last().cloned().unwrap_or_default(),
+        Some(ContextValue::StyledStr(text)) => text.to_string(),
+        _ => String::new(),
+    };
+    let argument = of(ContextKind::InvalidArg);
+    let sentence = match error.kind() {
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation if of(ContextKind::InvalidValue).is_empty() => {
+            Text::MissingWord.fill(language, &[&argument])
+        }
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
+            Text::WrongValue.fill(language, &[&argument, &of(ContextKind::InvalidValue)])
+        }
+        ErrorKind::UnknownArgument => Text::UnknownWord.fill(language, &[&argument]),
+        ErrorKind::InvalidSubcommand => {
+            Text::UnknownCommand.fill(language, &[&of(ContextKind::InvalidSubcommand)])
+        }
+        ErrorKind::MissingRequiredArgument | ErrorKind::MissingSubcommand => {
+            Text::MissingWord.fill(language, &[&argument])
+        }
+        ErrorKind::ArgumentConflict => {
+            Text::NotTogether.fill(language, &[&argument, &of(ContextKind::PriorArg)])
+        }
+        _ => Text::WrongWords.get(language).to_owned(),
+    };
+    let suggestion =
+        [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::SuggestedValue]
+            .into_iter()
+            .map(of)
+            .find(|text| !text.is_empty());
+    match suggestion {
+        Some(word) => sentence + &Text::DidYouMean.fill(language, &[&word]),
+        None => sentence,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::{Args, CommandFactory};
+
+    use super::*;
+    use crate::words::{Line, Place};
+
+    fn keys(command: &clap::Command, path: &str, found: &mut BTreeSet<String>) {
+        found.insert(path.to_owned());
+        for arg in command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version"))
+        {
+            assert!(arg.get_help().is_some(), "{path}/{} has no help", arg.get_id());
+            found.insert(format!("{path}/{}", arg.get_id()));
+        }
+        for sub in command.get_subcommands() {
+            assert!(sub.get_about().is_some(), "{} has no help", sub.get_name());
+            let path = if path.is_empty() {
+                sub.get_name().to_owned()
+            } else {
+                format!("{path} {}", sub.get_name())
+            };
+            keys(sub, &path, found);
+        }
+    }
+
+    #[test]
+    fn every_command_and_argument_has_help_in_both_languages() {
+        let mut found = BTreeSet::new();
+        keys(&Place::augment_args(Line::command()), "", &mut found);
+        let translated: BTreeSet<_> = CHINESE.iter().map(|(key, _)| (*key).to_owned()).collect();
+        assert_eq!(translated, found);
+    }
+
+    #[test]
+    fn a_wrong_word_is_explained_in_the_administrators_language() {
+        let words = ["acount".to_owned(), "list".to_owned()];
+        let en = Line::parse(&words, Language::En).unwrap_err().sentence(Language::En);
+        assert_eq!(en, "there is no command acount; `help` lists the commands (did you mean account?)");
+        let zh = Line::parse(&words, Language::Zh).unwrap_err().sentence(Language::Zh);
+        assert_eq!(zh, "没有命令 acount；用 help 列出全部命令（是否要输入 account？）");
+    }
+
+    #[test]
+    fn chinese_help_has_no_english_headings() {
+        for words in [vec!["--help"], vec!["account", "add", "--help"], vec!["account"]] {
+            let words: Vec<_> = words.into_iter().map(str::to_owned).collect();
+            let text = Line::parse(&words, Language::Zh).unwrap_err().sentence(Language::Zh);
+            assert!(text.contains("用法:") && text.contains("选项:"), "{text}");
+            for word in ["Usage", "Options", "Commands", "Arguments", "Print", "password itself"] {
+                assert!(!text.contains(word), "{word} in {text}");
+            }
+        }
+    }
+}

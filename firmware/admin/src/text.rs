@@ -1,0 +1,216 @@
+//! Everything the commands say, in both languages.
+
+use control::cluster::{MediumState, Role};
+use control::init::ServiceState;
+
+use crate::catalogue;
+use crate::language::Language;
+
+catalogue! {
+    /// What the commands say.
+    Text {
+        Done = "done", "完成";
+        Error = "error: ", "错误：";
+        TooManyWords = "too many words", "参数过多";
+        ClusterNotRunning = "the cluster service is not running; init restarts it, try again in a few seconds",
+            "集群服务未运行；init 会重新启动它，请几秒后再试";
+        InitNotRunning = "init does not answer; this works only in a Twinmail box",
+            "init 没有应答；此命令只能在 Twinmail 机箱中使用";
+        MailElsewhere = "the mail service runs on {0}; give the command there",
+            "邮件服务运行在 {0} 上；请在那台机器上执行此命令";
+        MailNowhere = "no box serves mail now; `status` says why", "目前没有机器提供邮件服务；用 status 查看原因";
+        MailNotRunning = "the mail service is not running; init restarts it, `services` and `log` say why",
+            "邮件服务未运行；init 会重新启动它，用 services 和 log 查看原因";
+        NoAnswer = "{0} did not answer as it should: {1}; try again, then see `log`",
+            "{0} 未正常应答：{1}；请重试，然后查看 log";
+        WrongKind = "{0} gave an answer of another kind; are all services of the same version?",
+            "{0} 的应答类型不符；各服务的版本是否一致？";
+        NoPassword = "a password is needed: give --password or --password-stdin",
+            "需要密码：请使用 --password 或 --password-stdin";
+        PasswordsDiffer = "the two passwords differ; nothing was changed", "两次输入的密码不一致；未作任何更改";
+        PasswordUnreadable = "no password could be read: {0}", "无法读取密码：{0}";
+        Faults = "the store check found {0} faults", "存储检查发现 {0} 处错误";
+        PasswordPrompt = "Password: ", "密码: ";
+        PasswordAgain = "Password again: ", "再次输入密码: ";
+        EmptyPassword = "the line is empty", "该行为空";
+
+        WrongValue = "{0} cannot be {1}", "{0} 不能是 {1}";
+        UnknownWord = "{0} is not a word of this command; add --help to see its words",
+            "{0} 不是此命令的参数；加 --help 查看用法";
+        UnknownCommand = "there is no command {0}; `help` lists the commands", "没有命令 {0}；用 help 列出全部命令";
+        DidYouMean = " (did you mean {0}?)", "（是否要输入 {0}？）";
+        MissingWord = "{0} is missing; add --help to see the words", "缺少 {0}；加 --help 查看用法";
+        NotTogether = "{0} cannot be used with {1}", "{0} 不能与 {1} 同时使用";
+        WrongWords = "the command is not understood; add --help to see its words", "无法理解该命令；加 --help 查看用法";
+        Usage = "Usage", "用法";
+        Commands = "Commands", "命令";
+        Arguments = "Arguments", "参数";
+        Options = "Options", "选项";
+        HelpOption = "Show help", "显示帮助";
+        VersionOption = "Show the version", "显示版本";
+        HelpCommand = "`help COMMAND` shows the words of a command.", "help 加命令名可显示该命令的用法。";
+
+        ThisBox = "This box", "本机";
+        OtherBox = "Other box", "对方机器";
+        Version = "version {0}, up {1}", "版本 {0}，已运行 {1}";
+        InMaintenance = "in maintenance", "维护中";
+        NotJoined = "none has joined yet", "尚未加入";
+        PeerReady = "alive, ready to serve", "在线，可以接管";
+        PeerNotReady = "alive, cannot serve: {0}", "在线，不能接管：{0}";
+        PeerSilent = "silent on every medium", "所有线路均无信号";
+        Group = "Group", "服务组";
+        Epoch = "epoch {0}", "纪元 {0}";
+        Holder = "Holder", "持有者";
+        HolderSeen = "{0}, read {1} ago", "{0}，读取于 {1} 前";
+        HolderUnread = "not read yet", "尚未读取";
+        Nobody = "nobody", "无";
+        Stranger = "a stranger", "外来者";
+        Lease = "proof lasts {0} more", "凭证剩余 {0}";
+        Addresses = "Addresses", "地址";
+        Here = "answered here", "由本机应答";
+        NotHere = "not answered here", "本机不应答";
+        Preferred = "Preferred", "首选";
+        NoPreference = "none", "无";
+        FailBack = "goes back by itself", "自动切回";
+        LastTake = "Last take", "上次接管";
+        TakeLine = "{0}; detected in {1} ms, taken in {2} ms", "{0}；检测 {1} 毫秒，接管 {2} 毫秒";
+        Medium = "Medium", "线路";
+        State = "State", "状态";
+        Age = "Age", "距今";
+        Good = ">Good", ">正常";
+        Bad = ">Bad", ">错误";
+        Fault = "Fault", "故障";
+        Never = "never", "从未";
+        Service = "Service", "服务";
+        Pid = ">Process", ">进程号";
+        Restarts = ">Restarts", ">重启次数";
+        LastEnd = "Last end", "上次结束";
+        Alarms = "Alarms", "告警";
+        NoAlarms = "none", "无告警";
+        Since = "for {0}", "已持续 {0}";
+        Timing = "Timing", "时限";
+        TimingLine = "beat {0} ms; lease {1} ms < watchdog {2} ms <= dead time {3} ms",
+            "心跳 {0} 毫秒；租约 {1} 毫秒 < 看门狗 {2} 毫秒 <= 判死 {3} 毫秒";
+        Number = ">No", ">编号";
+        At = ">At", ">时刻";
+        Box = "Box", "机器";
+        Decision = "Decision", "决定";
+        EpochHeading = ">Epoch", ">纪元";
+        Cause = "Cause", "原因";
+        Phases = "Phases", "阶段";
+        Domain = "Domain", "域名";
+        AccountsHeading = ">Accounts", ">账户数";
+        AliasesHeading = ">Aliases", ">别名数";
+        Address = "Address", "地址";
+        Used = ">Used", ">已用";
+        QuotaHeading = ">Quota", ">配额";
+        Unlimited = "none", "无限制";
+        Messages = ">Messages", ">邮件数";
+        Targets = "Goes to", "转到";
+        Sender = "Sender", "发件人";
+        Recipient = "Recipient", "收件人";
+        Size = ">Size", ">大小";
+        AgeHeading = ">Age", ">已等待";
+        Attempts = ">Tries", ">尝试";
+        Next = ">Next in", ">下次";
+        LastAnswer = "Last answer", "上次应答";
+        Healthy = "the mail service is serving: epoch {0}, up {1}, a store transaction takes {2} ms",
+            "邮件服务正常：纪元 {0}，已运行 {1}，一次存储事务 {2} 毫秒";
+        Counter = "Counter", "计数器";
+        Value = ">Value", ">数值";
+        CheckClean = "the store is clean: {0} messages, {1} bodies", "存储完好：{0} 封邮件，{1} 个正文";
+        CheckSeen = "{0} messages, {1} bodies looked at", "检查了 {0} 封邮件，{1} 个正文";
+        Empty = "there are none", "没有";
+
+        RoleStarting = "starting", "启动中";
+        RoleStandby = "standby", "备用";
+        RoleTaking = "taking", "接管中";
+        RoleActive = "active", "主用";
+        RoleReleasing = "releasing", "释放中";
+        RoleUndecided = "undecided", "待决定";
+        RoleFenced = "fenced", "已隔离";
+        RoleMaintenance = "maintenance", "维护";
+        MediumFresh = "fresh", "正常";
+        MediumLate = "late", "迟到";
+        MediumLost = "lost", "中断";
+        MediumIdle = "idle", "空闲";
+        MediumSerial = "serial line", "串行线";
+        MediumPrivate = "private net", "专用网";
+        MediumArray = "array slot", "阵列槽";
+        ServiceStopped = "stopped", "已停止";
+        ServiceRunning = "running", "运行中";
+        ServiceStopping = "stopping", "停止中";
+        ServiceWaiting = "waiting to restart", "等待重启";
+        ServiceFailed = "failed", "已失败";
+    }
+}
+
+/// A role in words.
+pub fn role(role: Role, language: Language) -> &'static str {
+    let text = match role {
+        Role::Starting => Text::RoleStarting,
+        Role::Standby => Text::RoleStandby,
+        Role::Taking => Text::RoleTaking,
+        Role::Active => Text::RoleActive,
+        Role::Releasing => Text::RoleReleasing,
+        Role::Undecided => Text::RoleUndecided,
+        Role::Fenced => Text::RoleFenced,
+        Role::Maintenance => Text::RoleMaintenance,
+    };
+    text.get(language)
+}
+
+/// A medium's state in words.
+pub fn medium_state(state: MediumState, language: Language) -> &'static str {
+    let text = match state {
+        MediumState::Fresh => Text::MediumFresh,
+        MediumState::Late => Text::MediumLate,
+        MediumState::Lost => Text::MediumLost,
+        MediumState::Idle => Text::MediumIdle,
+    };
+    text.get(language)
+}
+
+/// A medium's name in words.
+pub fn medium(name: &str, language: Language) -> &str {
+    match name {
+        "serial" => Text::MediumSerial.get(language),
+        "private" => Text::MediumPrivate.get(language),
+        "array" => Text::MediumArray.get(language),
+        other => other,
+    }
+}
+
+/// A service's state in words.
+pub fn service_state(state: ServiceState, language: Language) -> &'static str {
+    let text = match state {
+        ServiceState::Stopped => Text::ServiceStopped,
+        ServiceState::Running => Text::ServiceRunning,
+        ServiceState::Stopping => Text::ServiceStopping,
+        ServiceState::Waiting => Text::ServiceWaiting,
+        ServiceState::Failed => Text::ServiceFailed,
+    };
+    text.get(language)
+}
+
+/// The holder of a reservation in words.
+pub fn holder(holder: &str, language: Language) -> &str {
+    match holder {
+        "nobody" => Text::Nobody.get(language),
+        "stranger" => Text::Stranger.get(language),
+        name => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::language::translation_fault;
+
+    #[test]
+    fn both_languages_are_complete() {
+        let texts = Text::ALL.iter().map(|text| (text.get(Language::En), text.get(Language::Zh)));
+        let faults: Vec<_> = texts.filter_map(|(en, zh)| translation_fault(en, zh)).collect();
+        assert!(faults.is_empty(), "{faults:#?}");
+    }
+}

@@ -1,0 +1,396 @@
+//! The words of the command line.
+
+use clap::builder::styling::Styles;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::failure::Failure;
+use crate::help;
+use crate::language::Language;
+
+/// Columns that help is wrapped to: a VT100's.
+const HELP_COLUMNS: usize = 80;
+/// Most words one command line may have.
+pub const WORDS_MAX: usize = 64;
+
+/// Sees, steers and administers this box and its mail
+#[derive(Debug, Parser)]
+#[command(name = "twinmail", version, disable_help_subcommand = true)]
+pub struct Line {
+    /// Print one line of JSON for machines
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Language of the answer: en or zh
+    #[arg(long, global = true, value_name = "LANGUAGE", hide_possible_values = true)]
+    pub language: Option<LanguageWord>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Where the services are; only a shell may say that, never the console of a box.
+#[derive(Debug, Default, Args)]
+pub struct Place {
+    /// Administration socket of the mail service
+    #[arg(long, global = true, value_name = "PATH")]
+    pub socket: Option<std::path::PathBuf>,
+    /// Data directory of a `twinmail serve`; the socket is admin.sock in it
+    #[arg(long, global = true, value_name = "DIR", conflicts_with = "socket")]
+    pub data: Option<std::path::PathBuf>,
+}
+
+/// A language, as it is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LanguageWord {
+    /// English
+    En,
+    /// Chinese
+    Zh,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show both boxes, who is active, the three heartbeat media, alarms
+    Status,
+    /// Hand the mail service to the other box, or fetch it here
+    SwitchOver {
+        /// Box that shall be active afterwards [default: the one that is not now]
+        #[arg(long = "to", value_name = "BOX")]
+        to: Option<String>,
+    },
+    /// Take this box out of service, or put it back
+    Maintenance {
+        /// on: hand over and take nothing; off: back into service
+        #[arg(value_name = "on|off", hide_possible_values = true)]
+        state: Switch,
+    },
+    /// Set which box shall own the mail service
+    Prefer {
+        /// Box name, or none
+        owner: String,
+        /// Go back to it by itself once it is well again
+        #[arg(long)]
+        fail_back: bool,
+    },
+    /// Show what was decided, why, and what it cost
+    Records {
+        /// How many, the newest; 50 if not said
+        #[arg(long = "last", value_name = "COUNT", default_value_t = 50, hide_default_value = true)]
+        records_max: usize,
+    },
+    /// Show the log of all services
+    Log {
+        /// How many lines, the newest; 100 if not said
+        #[arg(long = "last", value_name = "COUNT", default_value_t = 100, hide_default_value = true)]
+        lines_max: usize,
+        /// Only lines after this number
+        #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
+        after: u64,
+    },
+    /// Show the services of this box
+    Services,
+    /// Mail domains
+    #[command(subcommand)]
+    Domain(Domain),
+    /// Mail accounts
+    #[command(subcommand)]
+    Account(Account),
+    /// Aliases: addresses that lead to others
+    #[command(subcommand)]
+    Alias(Alias),
+    /// Outgoing mail
+    #[command(subcommand)]
+    Queue(Queue),
+    /// The server that takes all outgoing mail
+    #[command(subcommand)]
+    Smarthost(Smarthost),
+    /// Ask the mail service whether it is serving
+    Health,
+    /// Show the mail service's numbers since its start
+    Counters,
+    /// The mail store
+    #[command(subcommand)]
+    Store(Store),
+    /// Power off or restart this box
+    #[command(subcommand)]
+    Power(Power),
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// On
+    On,
+    /// Off
+    Off,
+}
+
+/// Mail domains.
+#[derive(Debug, Subcommand)]
+pub enum Domain {
+    /// Add a domain
+    Add {
+        /// Its name, such as example.com
+        domain: String,
+    },
+    /// Remove a domain that has no accounts
+    Remove {
+        /// Its name
+        domain: String,
+    },
+    /// List the domains
+    List,
+}
+
+/// Mail accounts.
+#[derive(Debug, Subcommand)]
+pub enum Account {
+    /// Add an account
+    Add {
+        /// Full address
+        address: String,
+        /// Its password
+        #[command(flatten)]
+        password: PasswordSource,
+        /// Space it may use, such as 500M or 2G, or none
+        #[arg(long, value_name = "SIZE", default_value = "none", hide_default_value = true)]
+        quota: Quota,
+    },
+    /// Remove an account and its mail
+    Remove {
+        /// Full address
+        address: String,
+    },
+    /// List the accounts
+    List {
+        /// Only this domain
+        domain: Option<String>,
+    },
+    /// Change an account's password
+    Password {
+        /// Full address
+        address: String,
+        /// The new password
+        #[command(flatten)]
+        password: PasswordSource,
+    },
+    /// Change the space an account may use
+    Quota {
+        /// Full address
+        address: String,
+        /// Such as 500M or 2G, or none
+        #[arg(value_name = "SIZE")]
+        quota: Quota,
+    },
+}
+
+/// Aliases.
+#[derive(Debug, Subcommand)]
+pub enum Alias {
+    /// Add a target to an alias
+    Add {
+        /// The alias's address
+        address: String,
+        /// Where its mail goes
+        target: String,
+    },
+    /// Remove an alias, or one target of it
+    Remove {
+        /// The alias's address
+        address: String,
+        /// Only this target
+        target: Option<String>,
+    },
+    /// List the aliases
+    List {
+        /// Only this domain
+        domain: Option<String>,
+    },
+}
+
+/// Outgoing mail.
+#[derive(Debug, Subcommand)]
+pub enum Queue {
+    /// List messages that wait to go out
+    List,
+    /// Try a message now, or all of them
+    Retry {
+        /// Its number [default: all]
+        id: Option<u64>,
+    },
+    /// Give a message up and tell its sender
+    Drop {
+        /// Its number
+        id: u64,
+    },
+}
+
+/// The server that takes all outgoing mail.
+#[derive(Debug, Subcommand)]
+pub enum Smarthost {
+    /// Send all outgoing mail through this server
+    Set {
+        /// host or host:port
+        host: String,
+        /// User name at that server
+        #[arg(long)]
+        user: Option<String>,
+        /// Password at that server
+        #[command(flatten)]
+        password: PasswordSource,
+    },
+    /// Send outgoing mail straight to its destination again
+    Clear,
+}
+
+/// The mail store.
+#[derive(Debug, Subcommand)]
+pub enum Store {
+    /// Check every index against every body; takes long
+    Check,
+}
+
+/// The end of the box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum Power {
+    /// Stop in order, then power off
+    Off,
+    /// Stop in order, then restart
+    Restart,
+}
+
+/// Where a password comes from; typed without echo where neither is given.
+#[derive(Debug, Clone, Args)]
+pub struct PasswordSource {
+    /// The password itself (others may see it in the process list)
+    #[arg(long, value_name = "PASSWORD", conflicts_with = "password_stdin")]
+    pub password: Option<String>,
+    /// Read the password from standard input, one line
+    #[arg(long)]
+    pub password_stdin: bool,
+}
+
+/// Space an account may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota(pub Option<u64>);
+
+impl std::str::FromStr for Quota {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.eq_ignore_ascii_case("none") {
+            return Ok(Self(None));
+        }
+        let refused = || format!("{text:?} is not a size such as 500M or 2G, or none");
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let unit_bytes: u64 = match unit.to_ascii_uppercase().as_str() {
+            "" => 1,
+            "K" | "KIB" => 1 << 10,
+            "M" | "MIB" => 1 << 20,
+            "G" | "GIB" => 1 << 30,
+            "T" | "TIB" => 1 << 40,
+            _ => return Err(refused()),
+        };
+        let number: u64 = number.parse().map_err(|_| refused())?;
+        number.checked_mul(unit_bytes).map(|bytes| Self(Some(bytes))).ok_or_else(refused)
+    }
+}
+
+impl Line {
+    /// Understands `words`, the command line without the program's name.
+    pub fn parse(words: &[String], language: Language) -> Result<Self, Failure> {
+        let matches = matches_of(Line::command(), words, language)?;
+        Self::from_arg_matches(&matches).map_err(|error| usage(&error, language))
+    }
+
+    /// Understands `words` of a shell, where the services' place may be given too.
+    pub fn parse_with_place(words: &[String], language: Language) -> Result<(Self, Place), Failure> {
+        let matches = matches_of(Place::augment_args(Line::command()), words, language)?;
+        let line = Self::from_arg_matches(&matches).map_err(|error| usage(&error, language))?;
+        let place = Place::from_arg_matches(&matches).map_err(|error| usage(&error, language))?;
+        Ok((line, place))
+    }
+
+    /// Where this command's password comes from, if it needs one.
+    pub fn password_source(&self) -> Option<&PasswordSource> {
+        match &self.command {
+            Command::Account(Account::Add { password, .. } | Account::Password { password, .. }) => {
+                Some(password)
+            }
+            Command::Smarthost(Smarthost::Set { user: Some(_), password, .. }) => Some(password),
+            _ => None,
+        }
+    }
+}
+
+fn matches_of(
+    command: clap::Command,
+    words: &[String],
+    language: Language,
+) -> Result<clap::ArgMatches, Failure> {
+    if words.len() > WORDS_MAX {
+        return Err(Failure::TooManyWords);
+    }
+    let command = command
+        .styles(Styles::plain())
+        .color(clap::ColorChoice::Never)
+        .term_width(HELP_COLUMNS)
+        .no_binary_name(true);
+    let mut command = help::translate(command, language);
+    let words = help::asked(words);
+    command.try_get_matches_from_mut(words.iter()).map_err(|error| usage(&error, language))
+}
+
+/// Help and version are answers; everything else is a wrong word.
+fn usage(error: &clap::Error, language: Language) -> Failure {
+    use clap::error::ErrorKind;
+    let text = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Failure::Help(text),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Failure::Incomplete(text),
+        _ => Failure::Usage(help::usage_sentence(error, language)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_words_are_consistent() {
+        Place::augment_args(Line::command()).debug_assert();
+    }
+
+    #[test]
+    fn quotas_are_sizes_or_none() {
+        assert_eq!("none".parse(), Ok(Quota(None)));
+        assert_eq!("500M".parse(), Ok(Quota(Some(500 << 20))));
+        assert_eq!("12".parse(), Ok(Quota(Some(12))));
+        for bad in ["", "M", "-1", "1.5G", "99999999999T", "5 G"] {
+            assert!(bad.parse::<Quota>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_a_shell_may_say_where_the_services_are() {
+        let line = words("status --socket /tmp/x");
+        assert!(matches!(Line::parse(&line, Language::En), Err(Failure::Usage(_))));
+        let (_, place) = Line::parse_with_place(&line, Language::En).unwrap();
+        assert_eq!(place.socket.unwrap(), std::path::Path::new("/tmp/x"));
+    }
+
+    #[test]
+    fn the_commands_that_need_a_password_say_so() {
+        let needs = |text| Line::parse(&words(text), Language::En).unwrap().password_source().is_some();
+        assert!(needs("account add a@b.example"));
+        assert!(needs("account password a@b.example --json"));
+        assert!(needs("smarthost set relay:587 --user me"));
+        assert!(!needs("smarthost set relay:587"));
+        assert!(!needs("account list"));
+    }
+}

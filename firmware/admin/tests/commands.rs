@@ -1,0 +1,213 @@
+//! The command line against services that answer on real sockets.
+
+#![allow(clippy::unwrap_used)]
+
+use std::io::BufReader;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use admin::{EXIT_NOT_RUNNING, EXIT_REFUSED, EXIT_USAGE, Language, Sockets};
+use control::cluster::{self, Group, Peer, Role, Status, Timing};
+use control::{init, mail, wire};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Listens on `socket` and answers every request with what `answer` says.
+fn serve<Q: DeserializeOwned, R: Serialize>(socket: &Path, answer: impl Fn(Q) -> R + Send + 'static) {
+    let listener = UnixListener::bind(socket).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let Ok(request) = wire::read_line(&mut BufReader::new(&stream)) else { continue };
+            let _sent = wire::write_line(&mut stream, &answer(request));
+        }
+    });
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+fn run(text: &str, sockets: &Sockets, language: Language, password: Option<&str>) -> (i32, String) {
+    let mut out = Vec::new();
+    let code = admin::run_as(&words(text), sockets, language, password.map(str::to_owned), &mut out);
+    (code, String::from_utf8(out).unwrap())
+}
+
+fn status(role: Role, holder: &str) -> Status {
+    Status {
+        box_name: "mail-a".into(),
+        node: "a".into(),
+        version: "0.1.0".into(),
+        uptime_ms: 65_000,
+        maintenance: false,
+        peer: Peer { box_name: "mail-b".into(), alive: true, ready: true, not_ready_reason: None },
+        groups: vec![Group {
+            name: "mail".into(),
+            role,
+            step: None,
+            epoch: 7,
+            holder: holder.into(),
+            holder_age_ms: Some(300),
+            lease_left_ms: None,
+            addresses: vec!["192.0.2.10/24".into()],
+            addresses_here: role == Role::Active,
+            preferred: None,
+            fail_back: false,
+            last_takeover: None,
+        }],
+        media: vec![],
+        services: vec![],
+        alarms: vec![],
+        timing: Timing::default(),
+    }
+}
+
+#[test]
+fn the_standby_names_the_box_where_mail_is_administered() {
+    let dir = tempfile::tempdir().unwrap();
+    let sockets = Sockets::in_dir(dir.path());
+    serve(&sockets.cluster, |_: cluster::Request| {
+        cluster::Reply::Status(Box::new(status(Role::Standby, "mail-b")))
+    });
+    let (code, said) = run("account list", &sockets, Language::En, None);
+    assert_eq!(code, EXIT_NOT_RUNNING);
+    assert_eq!(said, "error: the mail service runs on mail-b; give the command there\n");
+    let (_, said) = run("account list --json", &sockets, Language::En, None);
+    assert_eq!(said, "{\"error\":\"the mail service runs on mail-b; give the command there\"}\n");
+    let (_, said) = run("account list --language zh", &sockets, Language::En, None);
+    assert_eq!(said, "错误：邮件服务运行在 mail-b 上；请在那台机器上执行此命令\n");
+}
+
+#[test]
+fn with_nobody_holding_the_group_no_box_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let sockets = Sockets::in_dir(dir.path());
+    serve(&sockets.cluster, |_: cluster::Request| {
+        cluster::Reply::Status(Box::new(status(Role::Standby, "nobody")))
+    });
+    let (code, said) = run("queue list", &sockets, Language::En, None);
+    assert_eq!(
+        (code, said.as_str()),
+        (EXIT_NOT_RUNNING, "error: no box serves mail now; `status` says why\n")
+    );
+}
+
+#[test]
+fn a_service_that_is_not_there_is_named_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let sockets = Sockets::in_dir(dir.path());
+    let (code, said) = run("status", &sockets, Language::En, None);
+    assert_eq!(code, EXIT_NOT_RUNNING);
+    assert!(said.contains("the cluster service is not running"), "{said}");
+    let (code, said) = run("power off", &sockets, Language::En, None);
+    assert_eq!(code, EXIT_NOT_RUNNING);
+    assert!(said.contains("init does not answer"), "{said}");
+}
+
+#[test]
+fn accounts_are_added_with_the_password_given_beside_the_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let sockets = Sockets::in_dir(dir.path());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let seen_there = Arc::clone(&seen);
+    serve(&sockets.mail, move |request: mail::Request| {
+        seen_there.lock().unwrap().push(request);
+        mail::Reply::Done
+    });
+    assert!(admin::wants_password(&words("twinmail account add a@example.test")));
+    let (code, said) = run("account add a@example.test --quota 2G", &sockets, Language::En, Some("secret-1"));
+    assert_eq!((code, said.as_str()), (0, "done\n"));
+    let (code, said) =
+        run("account password a@example.test --json", &sockets, Language::En, Some("secret-2"));
+    assert_eq!((code, said.as_str()), (0, "{\"done\":true}\n"));
+    let (code, said) = run("account add b@example.test", &sockets, Language::En, None);
+    assert_eq!(code, EXIT_USAGE);
+    assert!(said.starts_with("error: a password is needed"), "{said}");
+    let address = "a@example.test".to_owned();
+    let added = mail::Request::AccountAdd {
+        address: address.clone(),
+        password: "secret-1".into(),
+        quota_bytes: Some(2 << 30),
+    };
+    let changed = mail::Request::AccountPassword { address, password: "secret-2".into() };
+    assert_eq!(*seen.lock().unwrap(), [added, changed]);
+}
+
+#[test]
+fn machine_output_is_the_control_types_themselves() {
+    let dir = tempfile::tempdir().unwrap();
+    let sockets = Sockets::in_dir(dir.path());
+    serve(&sockets.cluster, |_: cluster::Request| {
+        cluster::Reply::Status(Box::new(status(Role::Active, "mail-a")))
+    });
+    serve(&sockets.init, |_: init::Request| {
+        init::Reply::Log(vec![init::LogLine {
+            number: 1,
+            at_ms: 1_234,
+            service: "mail".into(),
+            text: "x\u{1b}[2Jy".into(),
+        }])
+    });
+    let (code, said) = run("status --json", &sockets, Language::En, None);
+    let read: Status = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, read), (0, status(Role::Active, "mail-a")));
+    assert_eq!(said.lines().count(), 1);
+    let (_, said) = run("log", &sockets, Language::En, None);
+    assert_eq!(said, "     1      1.234 mail     x [2Jy\n");
+}
+
+#[test]
+fn a_refusal_is_the_last_line_and_the_exit_code_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let sockets = Sockets::in_dir(dir.path());
+    serve(&sockets.mail, |request: mail::Request| match request {
+        mail::Request::StoreCheck => mail::Reply::Check(mail::CheckReport {
+            messages: 3,
+            bodies: 2,
+            faults: vec!["message 7 has no body".into()],
+        }),
+        mail::Request::DomainList => mail::Reply::Done,
+        _ => mail::Reply::Refused("the domain has accounts".into()),
+    });
+    let (code, said) = run("domain remove example.test", &sockets, Language::En, None);
+    assert_eq!((code, said.as_str()), (EXIT_REFUSED, "error: the domain has accounts\n"));
+    let (code, said) = run("store check", &sockets, Language::En, None);
+    assert_eq!(code, EXIT_REFUSED);
+    assert_eq!(said.lines().last(), Some("error: the store check found 1 faults"));
+    let (code, said) = run("domain list", &sockets, Language::En, None);
+    assert_eq!(code, EXIT_REFUSED);
+    assert!(said.contains("another kind"), "{said}");
+}
+
+#[test]
+fn status_for_people_lines_up_in_both_languages() {
+    let dir = tempfile::tempdir().unwrap();
+    let sockets = Sockets::in_dir(dir.path());
+    serve(&sockets.cluster, |_: cluster::Request| {
+        cluster::Reply::Status(Box::new(status(Role::Active, "mail-a")))
+    });
+    let (_, said) = run("status", &sockets, Language::En, None);
+    assert!(said.contains("Group      mail: active, epoch 7\n"), "{said}");
+    assert!(said.contains("Addresses  192.0.2.10/24 (answered here)\n"), "{said}");
+    let (_, said) = run("status", &sockets, Language::Zh, None);
+    assert!(said.contains("服务组    mail: 主用, 纪元 7\n"), "{said}");
+}
+
+#[test]
+fn words_that_are_not_understood_never_reach_a_service() {
+    let sockets = Sockets::in_dir(Path::new("/nonexistent"));
+    for text in
+        ["", "acount list", "account", "maintenance maybe", "queue drop x", "status --socket /x", "\u{1b}[A"]
+    {
+        let (code, said) = run(text, &sockets, Language::En, None);
+        assert_eq!(code, EXIT_USAGE, "{text}: {said}");
+        assert!(said.lines().last().unwrap().starts_with("error: "), "{text}: {said}");
+        let (_, said) = run(&format!("{text} --json"), &sockets, Language::En, None);
+        assert!(serde_json::from_str::<serde_json::Value>(&said).unwrap()["error"].is_string(), "{said}");
+    }
+    let (code, said) = run("help account", &sockets, Language::En, None);
+    assert_eq!(code, 0);
+    assert!(said.contains("quota"), "{said}");
+}
