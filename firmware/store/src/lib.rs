@@ -1,1 +1,53 @@
 //! The mail store: SQLite for what is indexed, segments for bodies, one group-committing writer.
+//!
+//! What a call has answered is on the disk array: bodies are synced before the transaction that names
+//! them commits, the commit is synced before any ticket is answered, and after the first failed
+//! write, sync or commit nothing is ever acknowledged again ([`Store::failed`]).
+//!
+//! It never speaks a protocol, never parses a message (`message` does, in the caller's thread), and
+//! knows of clusters only the epoch: a store that has served a higher one refuses to open.
+//!
+//! What always holds here, on disk:
+//!
+//! ```text
+//! DIR/mail.db            SQLite, WAL, synchronous=FULL: directory, mailboxes, messages, queue
+//! DIR/mail.db-wal, -shm  its log and the log's index
+//! DIR/lock               held with flock(2) while a store is open
+//! DIR/reserve            space set free when the disk is full, so that deleting always works
+//! DIR/segments/00000001.seg
+//!                        bodies, append only; a record is a 32-byte head, then the message
+//! ```
+//!
+//! A body is stored once, however many recipients and mailboxes name it: `bodies.refs` counts them.
+//! A row never names bytes that are not synced; bytes without a row (a torn tail) lie behind the
+//! segment's committed end and are overwritten. Every queue, pool, batch and log is bounded by a
+//! constant of its module. No memory map is used on mail.db, because a lost array must be an error,
+//! not a SIGBUS.
+
+mod changes;
+mod delivery;
+mod directory;
+mod error;
+mod flags;
+mod mailbox;
+mod queue;
+mod store;
+
+pub use changes::{Changes, Entry, Row, Snapshot};
+pub use delivery::{
+    Append, Appended, Body, BodyId, BodyRef, Copied, Delivered, Delivery, Expunged, Placed, Recipient,
+    RecipientOutcome,
+};
+pub use directory::{Account, AccountId, Alias, Domain, DomainId, PasswordHash, Quota, Resolution, Target};
+pub use error::StoreError;
+pub use flags::{FlagAction, FlagNames, Flags, StoreFlags, Stored};
+pub use mailbox::{Mailbox, MailboxId, SpecialUse, Subscription, canonical_name};
+pub use queue::{DueItem, Outcome, Outgoing, OutgoingRecipient, QueueEntry, QueueId, Settlement};
+pub use store::{CheckReport, Store};
+
+/// One UID, from 1.
+pub type Uid = u32;
+/// UIDs as inclusive ranges, ascending, as a sequence set names them.
+pub type UidRanges = Vec<std::ops::RangeInclusive<Uid>>;
+/// Mod-sequence, RFC 7162; from 1, 63 bits.
+pub type ModSeq = u64;

@@ -1,0 +1,119 @@
+//! What can go wrong, one variant per cause.
+
+/// Why a store operation was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the store open.
+    #[error("the mail store is in use by another process; wait until it has stopped")]
+    InUse,
+    /// The other box has served this store since.
+    #[error("the mail store has served epoch {seen}, this box has epoch {mine}; it must take the group anew")]
+    OldEpoch {
+        /// Epoch in the store.
+        seen: u32,
+        /// Epoch of this box.
+        mine: u32,
+    },
+    /// Written by a later version.
+    #[error("the mail store has format {found}, this version knows up to {known}; install the newer version")]
+    NewerFormat {
+        /// Format found.
+        found: u32,
+        /// Highest format known here.
+        known: u32,
+    },
+    /// A write, sync or commit failed earlier; nothing is acknowledged any more.
+    #[error("the mail store has failed and must be restarted: {0}")]
+    Failed(String),
+    /// The disk is full; nothing was changed.
+    #[error("the mail disk is full; delete mail or enlarge the LUN")]
+    DiskFull,
+    /// The store is shutting down.
+    #[error("the mail store is closed")]
+    Closed,
+    /// Request is larger than a batch may be.
+    #[error("the request has {bytes} bytes, more than the store takes at once")]
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+    },
+    /// No such domain.
+    #[error("there is no domain {0}; add it first")]
+    NoSuchDomain(String),
+    /// No such account.
+    #[error("there is no such account")]
+    NoSuchAccount,
+    /// No such alias or target.
+    #[error("there is no such alias")]
+    NoSuchAlias,
+    /// No such mailbox.
+    #[error("there is no such mailbox")]
+    NoSuchMailbox,
+    /// No such outgoing message.
+    #[error("there is no such message in the queue")]
+    NoSuchQueued,
+    /// The name is taken.
+    #[error("{0} exists already")]
+    Exists(String),
+    /// The domain is not empty.
+    #[error("the domain {0} still has accounts; remove them first")]
+    DomainInUse(String),
+    /// An address that is none.
+    #[error("{0} is not a mail address")]
+    BadAddress(String),
+    /// An alias has too many targets.
+    #[error("an alias has at most {max} targets")]
+    TooManyTargets {
+        /// The bound.
+        max: usize,
+    },
+    /// Not a mailbox name.
+    #[error("{0:?} cannot be the name of a mailbox")]
+    BadMailboxName(String),
+    /// Too many mailboxes.
+    #[error("an account has at most {max} mailboxes")]
+    TooManyMailboxes {
+        /// The bound.
+        max: usize,
+    },
+    /// What IMAP forbids for this mailbox (deleting INBOX, a name with children twice).
+    #[error("this cannot be done with mailbox {0}")]
+    MailboxProtected(String),
+    /// The mailbox holds no messages, only other mailboxes.
+    #[error("the mailbox cannot hold messages")]
+    NotSelectable,
+    /// No room for another keyword.
+    #[error("a mailbox has at most {max} different keywords")]
+    TooManyKeywords {
+        /// The bound.
+        max: usize,
+    },
+    /// Account over its space or message limit.
+    #[error("the account is over its quota")]
+    OverQuota,
+    /// The mailbox has used all its UIDs.
+    #[error("the mailbox has no UID left; make a new one")]
+    NoUidLeft,
+    /// A body that does not carry its checksum.
+    #[error("the body of message {body} is damaged in segment {segment} at {offset}")]
+    Damaged {
+        /// Body number.
+        body: u64,
+        /// Segment number.
+        segment: u32,
+        /// Offset of its record.
+        offset: u64,
+    },
+    /// The body is gone, because its last message was expunged.
+    #[error("the message is gone")]
+    Gone,
+    /// All readers stayed busy too long.
+    #[error("the mail store is too busy to read; try again")]
+    Busy,
+    /// SQLite said no.
+    #[error("database error: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// The system said no.
+    #[error("input or output error: {0}")]
+    Io(#[from] std::io::Error),
+}
