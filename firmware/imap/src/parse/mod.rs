@@ -1,0 +1,53 @@
+//! Commands as bytes in, commands as types out (RFC 3501 section 9 and the extensions served).
+//!
+//! [`CommandReader`] cuts the byte stream into commands, [`parse`] reads one command. Both are plain
+//! functions of bytes: nothing here waits, allocates without a bound, or panics.
+
+mod command;
+mod cursor;
+mod date;
+mod fetch;
+mod grammar;
+mod list;
+mod name;
+mod reader;
+mod search;
+mod sequence;
+
+#[cfg(test)]
+mod tests;
+
+pub use command::{AppendMessage, Command, Flag, IdPairs, SelectParameters, StoreMode, Tagged};
+pub use date::{CalendarDate, ZonedTime};
+pub use fetch::{FetchItem, Partial};
+pub use grammar::{announced_append, parse};
+pub use list::{ListRequest, ListReturn, ListSelection, StatusItem};
+pub use name::{decode_name, encode_name};
+pub use reader::{CommandReader, Incoming, ReaderLimits};
+pub use search::{Criterion, DateField, SearchKey, SearchReturn, SearchText};
+pub use sequence::{SequenceSet, SetRange};
+
+use thiserror::Error;
+
+/// Why a command was not understood. The text is for the person who reads the client's log.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Fault {
+    /// The grammar was broken.
+    #[error("{0}")]
+    Syntax(&'static str),
+    /// No such command.
+    #[error("no such command: {0}")]
+    Unknown(String),
+    /// The charset of a search is not known; answered with `NO [BADCHARSET]`.
+    #[error("this charset cannot be searched")]
+    Charset,
+}
+
+/// A command that was not understood, with its tag if that was readable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// Tag to answer with; `None` means an untagged `BAD`.
+    pub tag: Option<String>,
+    /// What was wrong.
+    pub fault: Fault,
+}
