@@ -1,0 +1,180 @@
+//! The servers under test: ours, and Debian's Postfix with Dovecot. Each listens on loopback only and
+//! is ended by the process ids it was started with.
+
+use std::collections::HashMap;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Accounts `1u` to `NNu` that every server has.
+pub const ACCOUNTS: usize = 100;
+/// Domain of the accounts.
+pub const DOMAIN: &str = "bench.test";
+/// Password of the accounts.
+pub const PASSWORD: &str = "pass-of-bench";
+
+const START_WAIT: Duration = Duration::from_secs(60);
+
+/// A server that runs.
+pub struct Server {
+    /// What the table calls it.
+    pub name: &'static str,
+    /// SMTP port.
+    pub smtp: u16,
+    /// IMAP port with plain login.
+    pub imap: u16,
+    /// POP3 port with plain login.
+    pub pop3: u16,
+    roots: Vec<u32>,
+    kept: Kept,
+}
+
+enum Kept {
+    Ours { child: Child, folder: PathBuf },
+    Peers { environment: PathBuf },
+}
+
+impl Server {
+    /// Starts our mail service on a folder of its own.
+    pub fn ours(binary: &Path) -> Result<Self, String> {
+        let folder = fresh_folder()?;
+        let accounts = accounts_file(&folder)?;
+        let child = Command::new(binary)
+            .args(["serve", "--allow-plaintext", "--no-throttle", "--smtp-port", "3525"])
+            .args(["--imap-port", "3143", "--pop3-port", "3110", "--accounts"])
+            .arg(accounts)
+            .arg("--data")
+            .arg(folder.join("data"))
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(|e| format!("{}: {e}", binary.display()))?;
+        let roots = vec![child.id()];
+        let server = Self {
+            name: "Twinmail",
+            smtp: 3525,
+            imap: 3143,
+            pop3: 3110,
+            roots,
+            kept: Kept::Ours { child, folder },
+        };
+        server.wait()?;
+        Ok(server)
+    }
+
+    /// Starts Postfix and Dovecot with Debian's defaults: every message is synced.
+    pub fn peers() -> Result<Self, String> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers.sh");
+        let folder = fresh_folder()?;
+        let accounts = accounts_file(&folder)?;
+        let status =
+            Command::new(script).arg("up").arg(&folder).arg(accounts).status().map_err(|e| e.to_string())?;
+        let environment = folder.join("env");
+        if !status.success() {
+            return Err("Postfix and Dovecot did not start".to_owned());
+        }
+        let values = read_environment(&environment)?;
+        let port = |key: &str| values.get(key).and_then(|v| v.parse().ok()).ok_or(format!("no {key}"));
+        let roots = values.get("PIDS").map(|v| v.split_whitespace().filter_map(|p| p.parse().ok()).collect());
+        let server = Self {
+            name: "Postfix + Dovecot",
+            smtp: port("SMTP_PORT")?,
+            imap: port("IMAP_PORT")?,
+            pop3: port("POP3_PORT")?,
+            roots: roots.unwrap_or_default(),
+            kept: Kept::Peers { environment },
+        };
+        server.wait()?;
+        Ok(server)
+    }
+
+    fn wait(&self) -> Result<(), String> {
+        let end = Instant::now() + START_WAIT;
+        for port in [self.smtp, self.imap, self.pop3] {
+            while TcpStream::connect(("127.0.0.1", port)).is_err() {
+                if Instant::now() > end {
+                    return Err(format!("{} does not listen on port {port}", self.name));
+                }
+                sleep(Duration::from_millis(100));
+            }
+        }
+        Ok(())
+    }
+
+    /// CPU seconds of the server's process trees so far, ended children included.
+    pub fn cpu_s(&self) -> f64 {
+        let stats = process_stats();
+        let mut todo = self.roots.clone();
+        let mut ticks = 0;
+        while let Some(pid) = todo.pop() {
+            if let Some(stat) = stats.get(&pid) {
+                ticks += stat.ticks;
+                todo.extend(stats.iter().filter(|(_, s)| s.parent == pid).map(|(pid, _)| *pid));
+            }
+        }
+        ticks as f64 / TICKS_PER_S
+    }
+
+    /// Ends the server and removes its files.
+    pub fn stop(self) {
+        match self.kept {
+            Kept::Ours { mut child, folder } => {
+                // The service keeps what it acknowledged whether it is asked or not.
+                let _ = child.kill();
+                let _ = child.wait();
+                let _ = std::fs::remove_dir_all(folder);
+            }
+            Kept::Peers { environment } => {
+                let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers.sh");
+                let _ = Command::new(script).arg("down").arg(environment).status();
+            }
+        }
+    }
+}
+
+/// USER_HZ is 100 on every Linux that Debian ships.
+const TICKS_PER_S: f64 = 100.0;
+
+struct Stat {
+    parent: u32,
+    ticks: u64,
+}
+
+fn process_stats() -> HashMap<u32, Stat> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| {
+            let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+            let text = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+            let fields: Vec<_> = text.rsplit_once(')')?.1.split_whitespace().collect();
+            // proc(5): state is field 3, ppid 4, utime..cstime 14 to 17.
+            let ticks = fields.get(11..15)?.iter().filter_map(|f| f.parse::<u64>().ok()).sum();
+            Some((pid, Stat { parent: fields.get(1)?.parse().ok()?, ticks }))
+        })
+        .collect()
+}
+
+fn fresh_folder() -> Result<PathBuf, String> {
+    let folder = std::env::temp_dir().join(format!("twinmail-bench-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
+    Ok(folder)
+}
+
+/// `address,password` a line.
+fn accounts_file(folder: &Path) -> Result<PathBuf, String> {
+    let path = folder.join("accounts.csv");
+    let lines: String = (1..=ACCOUNTS).map(|i| format!("{i}u@{DOMAIN},{PASSWORD}\n")).collect();
+    std::fs::write(&path, lines).map_err(|e| e.to_string())?;
+    Ok(path)
+}
+
+fn read_environment(path: &Path) -> Result<HashMap<String, String>, String> {
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let pair = |line: &str| {
+        let (key, value) = line.split_once('=')?;
+        Some((key.to_owned(), value.trim_matches('"').to_owned()))
+    };
+    Ok(text.lines().filter_map(pair).collect())
+}
