@@ -9,4 +9,25 @@
 //! What always holds here: nothing is mounted or formatted without a `cluster::HeldProof` for it, and
 //! a reading of the reservation comes from the array itself, never from memory.
 
+pub mod content;
+mod device;
+mod format;
+mod kernel;
+pub mod layout;
+mod lun;
+mod mount;
+mod pages;
+mod reservation;
+pub mod scsi;
+mod slot;
 pub mod template;
+
+pub use content::Content;
+pub use device::{ATTENTIONS_MAX, BUSY_TRIES_MAX, COMMAND_TIMEOUT, Device, ScsiError};
+pub use format::{FormatError, format, make_filesystem};
+pub use layout::Header;
+pub use lun::{LUNS_MAX, Lun, LunError, PATH_TIMEOUT_S, discover, find, rescan_hosts};
+pub use mount::{MountError, OPTIONS, abandon, is_mounted, mount, unmount};
+pub use pages::{Page, Pages};
+pub use reservation::{ROUNDS_MAX, Reservation, ReservationError, now};
+pub use slot::{SlotError, Slots, is_fenced};

@@ -86,7 +86,7 @@ pub fn mke2fs_arguments(path: &str) -> Vec<String> {
                     large_file,dir_nlink,extra_isize,metadata_csum,metadata_csum_seed";
     let size = format!("{}k", FILESYSTEM_BYTES / 1024);
     let fixed =
-        ["-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-i", "65536", "-J", "size=32", "-m", "1"];
+        ["-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-i", "262144", "-J", "size=32", "-m", "1"];
     let named = ["-O", features, "-U", TEMPLATE_UUID, "-E", &seed, "-L", "twinmail-data", path, &size];
     fixed.iter().chain(&named).map(ToString::to_string).collect()
 }

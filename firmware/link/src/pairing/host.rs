@@ -87,12 +87,11 @@ impl Host {
         let Some(guest) = &mut self.guest else { return Ok(None) };
         match &mut guest.stage {
             Stage::Sending { chunks, next, retry } => {
-                let Some(bytes) = chunks.get(*next) else { return Ok(retry.due(now_ms).map(|_| None)?) };
-                if !retry.due(now_ms)? {
-                    return Ok(None);
-                }
                 let (index, count) = (*next as u16, chunks.len() as u16);
-                Ok(Some(Message::Chunk { index, count, bytes: bytes.clone() }))
+                let due = retry.due(now_ms)?;
+                // All chunks acknowledged: the joiner is saving, and only its silence is counted.
+                let chunk = chunks.get(*next).filter(|_| due);
+                Ok(chunk.map(|bytes| Message::Chunk { index, count, bytes: bytes.clone() }))
             }
             Stage::Finished { owed } => Ok(std::mem::take(owed).then_some(Message::Finish)),
             Stage::Asked | Stage::Saved => Ok(None),

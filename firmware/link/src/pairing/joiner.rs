@@ -25,6 +25,7 @@ struct Offer {
 }
 
 #[derive(Debug, Default)]
+#[expect(clippy::large_enum_variant, reason = "one exists per box")]
 enum Stage {
     #[default]
     Listening,

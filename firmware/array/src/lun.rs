@@ -1,0 +1,172 @@
+//! The LUNs this box sees, found through sysfs and asked for their names.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+use crate::content::{self, Content};
+use crate::device::{Device, ScsiError};
+use crate::pages::Pages;
+
+/// Most LUNs that are looked at.
+pub const LUNS_MAX: usize = 256;
+/// Seconds the kernel waits for a read or write before it calls the path to the array dead.
+pub const PATH_TIMEOUT_S: u32 = 10;
+
+const SYS_BLOCK: &str = "/sys/block";
+const SYS_HOSTS: &str = "/sys/class/scsi_host";
+/// `/sys/block/*/size` counts in these, whatever the block size is.
+const SECTOR_BYTES: u64 = 512;
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// One LUN, over one path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lun {
+    /// Its own name, the same from every box and over every path.
+    pub id: String,
+    /// Device node.
+    pub device: PathBuf,
+    /// Vendor and product.
+    pub model: String,
+    /// Size in bytes.
+    pub size_bytes: u64,
+}
+
+/// Why a LUN could not be found.
+#[derive(Debug, Error)]
+pub enum LunError {
+    /// It is not there.
+    #[error("the LUN {0} is not visible to this box; check host card, cable and the array's host mapping")]
+    NotFound(String),
+    /// Its partitions do not show.
+    #[error("the partition {0} of the LUN did not appear; the LUN may have been changed elsewhere")]
+    NoPartition(PathBuf),
+    /// The kernel refuses to look again.
+    #[error("the partition table of {device} cannot be read again: {source}")]
+    Reread {
+        /// Device node.
+        device: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// All LUNs behind host adapters with the kernel driver `driver`, or behind any.
+///
+/// A LUN that does not give its name is left out, with a line in the log.
+pub fn discover(driver: Option<&str>) -> Vec<Lun> {
+    let mut luns = Vec::new();
+    for (name, directory) in scsi_disks(driver).into_iter().take(LUNS_MAX) {
+        let device = Path::new("/dev").join(&name);
+        match Device::open(&device).and_then(|device| device.identification()) {
+            Ok(id) => {
+                luns.push(Lun { id, device, model: model(&directory), size_bytes: size_bytes(&directory) })
+            }
+            Err(error) => tracing::warn!("{}", not_named(&device, &error)),
+        }
+    }
+    luns.sort_by(|a, b| a.id.cmp(&b.id).then_with(|| a.device.cmp(&b.device)));
+    luns
+}
+
+/// The first working path to the LUN `id`.
+pub fn find(id: &str, driver: Option<&str>) -> Result<Lun, LunError> {
+    let found = discover(driver).into_iter().find(|lun| lun.id == id);
+    found.ok_or_else(|| LunError::NotFound(id.to_owned()))
+}
+
+/// Has every host adapter look for LUNs that came or came back.
+pub fn rescan_hosts() {
+    for entry in fs::read_dir(SYS_HOSTS).into_iter().flatten().flatten() {
+        if let Err(error) = fs::write(entry.path().join("scan"), "- - -") {
+            tracing::warn!("{} does not look for LUNs: {error}", entry.path().display());
+        }
+    }
+}
+
+impl Lun {
+    /// What is on it.
+    pub fn content(&self) -> Content {
+        match Pages::open(&self.device, false) {
+            Ok(pages) => content::detect(&pages, self.size_bytes),
+            Err(error) => Content::Unreadable { reason: error.to_string() },
+        }
+    }
+
+    /// Has the kernel give a dead path up after [`PATH_TIMEOUT_S`] instead of half a minute.
+    pub fn bound_waiting(&self) {
+        let device = Path::new(SYS_BLOCK).join(self.name()).join("device");
+        for file in ["timeout", "eh_timeout"] {
+            if let Err(error) = fs::write(device.join(file), PATH_TIMEOUT_S.to_string()) {
+                tracing::warn!("{}/{file} cannot be set: {error}", device.display());
+            }
+        }
+    }
+
+    /// Device node of the data partition, after a fresh look at the partition table; `within` is how
+    /// long its node may take to appear.
+    pub fn data_partition(&self, within: Duration) -> Result<PathBuf, LunError> {
+        let partition = PathBuf::from(format!("{}2", self.device.display()));
+        let reread = |source| LunError::Reread { device: self.device.clone(), source };
+        let device = fs::File::open(&self.device).map_err(reread)?;
+        crate::kernel::reread_partitions(&device).map_err(reread)?;
+        let deadline = Instant::now() + within;
+        while !partition.exists() {
+            if Instant::now() >= deadline {
+                return Err(LunError::NoPartition(partition));
+            }
+            thread::sleep(LOOK_INTERVAL);
+        }
+        Ok(partition)
+    }
+
+    fn name(&self) -> String {
+        self.device.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
+/// Name and sysfs directory of every SCSI disk behind `driver`.
+fn scsi_disks(driver: Option<&str>) -> Vec<(String, PathBuf)> {
+    let mut disks = Vec::new();
+    for entry in fs::read_dir(SYS_BLOCK).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let directory = entry.path();
+        let behind = driver.is_none_or(|wanted| driver_of(&directory).as_deref() == Some(wanted));
+        if name.starts_with("sd") && behind {
+            disks.push((name, directory));
+        }
+    }
+    disks.sort();
+    disks
+}
+
+/// The kernel driver of the host adapter a disk hangs on.
+fn driver_of(directory: &Path) -> Option<String> {
+    let real = fs::canonicalize(directory).ok()?;
+    let is_host = |part: &str| part.strip_prefix("host").is_some_and(|n| n.parse::<u32>().is_ok());
+    let mut parts = real.iter().filter_map(|part| part.to_str());
+    let host = parts.find(|part| is_host(part))?.to_owned();
+    Some(read(&Path::new(SYS_HOSTS).join(host).join("proc_name")))
+}
+
+fn model(directory: &Path) -> String {
+    let vendor = read(&directory.join("device/vendor"));
+    let product = read(&directory.join("device/model"));
+    format!("{vendor} {product}").trim().to_owned()
+}
+
+fn size_bytes(directory: &Path) -> u64 {
+    read(&directory.join("size")).parse::<u64>().map_or(0, |sectors| sectors * SECTOR_BYTES)
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+}
+
+fn not_named(device: &Path, error: &ScsiError) -> String {
+    format!("{} is left out, it does not give its name: {error}", device.display())
+}
