@@ -1,0 +1,67 @@
+//! Why the shell refuses, and the reply that says so (RFC 5321 4.2, RFC 3463, RFC 4954 6).
+
+use crate::reply::Reply;
+
+/// Why the shell says no; each has its own reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// User or password is wrong.
+    BadCredentials,
+    /// Too many passwords were being checked, or the store could not be asked.
+    AuthenticationUnavailable,
+    /// The account may not send under this address.
+    SenderNotYours,
+    /// The account may not write this address into `From`.
+    FromNotYours,
+    /// The domain is ours, the user does not exist.
+    UnknownUser,
+    /// The domain is not ours and the client may not send elsewhere.
+    RelayDenied,
+    /// An address literal or a domain that cannot be sent to.
+    BadDestination,
+    /// No room in the mailbox now.
+    MailboxFull,
+    /// The message is larger than the mailbox may ever become.
+    NeverFits,
+    /// The message has more local copies than one transaction may make.
+    TooManyCopies,
+    /// Sender or address sends faster than allowed.
+    TooFast,
+    /// Bodies in memory are at their bound.
+    Busy,
+    /// The store did not take the message.
+    StoreUnavailable,
+    /// The service is about to stop.
+    ShuttingDown,
+}
+
+impl Refusal {
+    /// Whether the whole session ends with it.
+    pub fn ends_session(self) -> bool {
+        self == Self::ShuttingDown
+    }
+
+    /// What the client is told.
+    pub fn reply(self) -> Reply {
+        match self {
+            Self::BadCredentials => Reply::new(535, "5.7.8", "User name or password is wrong"),
+            Self::AuthenticationUnavailable => {
+                Reply::new(454, "4.7.0", "Authentication is not possible now, try again later")
+            }
+            Self::SenderNotYours => Reply::new(553, "5.7.1", "This sender address is not yours"),
+            Self::FromNotYours => Reply::new(553, "5.7.1", "The address in From is not yours"),
+            Self::UnknownUser => Reply::new(550, "5.1.1", "No such user here"),
+            Self::RelayDenied => Reply::new(550, "5.7.1", "Relaying denied"),
+            Self::BadDestination => Reply::new(550, "5.1.2", "Mail cannot be sent to that domain"),
+            Self::MailboxFull => Reply::new(452, "4.2.2", "The mailbox is full"),
+            Self::NeverFits => {
+                Reply::new(552, "5.2.2", "The message is larger than the mailbox may ever become")
+            }
+            Self::TooManyCopies => Reply::new(452, "4.5.3", "Too many recipients behind these aliases"),
+            Self::TooFast => Reply::new(450, "4.7.1", "Too much mail in a short time, try again later"),
+            Self::Busy => Reply::new(452, "4.3.1", "Too many large messages at once, try again later"),
+            Self::StoreUnavailable => Reply::new(451, "4.3.0", "The message was not stored, try again later"),
+            Self::ShuttingDown => Reply::new(421, "4.3.2", "The service is stopping, try again at once"),
+        }
+    }
+}
