@@ -27,11 +27,11 @@ mod words;
 
 pub use address::{Address, addresses};
 pub use body_structure::without_extension_data;
-pub use date::sent_date;
+pub use date::{sent_date, sent_day};
 pub use encoding::{Decoded, decode_body, decode_charset};
 pub use field::{Field, fields, header_end};
 pub use imap_text::{write_nstring, write_string};
-pub use section::{SectionSpec, SectionText, binary, partial, section, select_fields};
+pub use section::{SectionSpec, SectionText, binary, partial, section, section_range, select_fields};
 pub use structure::{Part, PartKind, Structure};
 pub use subject::{BaseSubject, base_subject};
 pub use summary::{SortKeys, Summary, SummaryView, ThreadKeys};
