@@ -1,3 +1,296 @@
-//! The lab: two QEMU boxes, an array, an LCD, faults, and the judge.
+//! The lab's command line: reads what is wanted, asks the lab's daemon, prints the answer.
 
-fn main() {}
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use clap::{Parser, Subcommand};
+use serde_json::{Value, json};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use lab::client::{self, Owner};
+use lab::error::{Doing, LabError, Result};
+use lab::lcd::Key;
+use lab::machine::Boot;
+use lab::parts::{BoxName, Kind, PORTS_BASE, Which};
+use lab::place::{Place, project_root};
+use lab::protocol::{Line, Plan, Reply, Request, ask};
+use lab::{daemon, glass, namespaces, screen, terminal};
+
+/// Two QEMU boxes, a disk array, displays, consoles, faults, and the judge.
+#[derive(Debug, Parser)]
+#[command(name = "lab", bin_name = "cargo lab")]
+struct Arguments {
+    /// Name of the lab; a second one runs beside the first under another name and other ports
+    #[arg(long, global = true, default_value = "demo")]
+    instance: String,
+    #[command(subcommand)]
+    order: Order,
+}
+
+#[derive(Debug, clap::Args)]
+struct Bench {
+    /// Folder of the box image [default: what TWINMAIL_IMAGE says, or target/image]
+    #[arg(long)]
+    image: Option<PathBuf>,
+    /// Start kernel and initramfs directly, or firmware and disk
+    #[arg(long, default_value = "kernel")]
+    boot: Boot,
+    /// The forwarded loopback ports are this plus 525, 587, 465, 143, 993, 110 and 995
+    #[arg(long, default_value_t = PORTS_BASE)]
+    ports_base: u16,
+    /// Forget disks and array of an earlier lab
+    #[arg(long)]
+    fresh: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Order {
+    /// Start the lab: boxes, array, displays; set up what is blank; wait until mail is served
+    Up {
+        #[command(flatten)]
+        bench: Bench,
+        /// How many boxes get power
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
+        boxes: u8,
+        /// Stay, and end the lab with Ctrl-C
+        #[arg(long)]
+        foreground: bool,
+        /// Only give power; set up nothing, wait for nothing
+        #[arg(long)]
+        bare: bool,
+    },
+    /// End the lab and everything it started
+    Down,
+    /// Show both boxes: role, epoch, media, reservation, services, last takeover
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Break something
+    Fault {
+        /// Of which box
+        which: Which,
+        /// What
+        kind: Kind,
+        /// Heal it after so many seconds
+        #[arg(long = "for", value_name = "SECONDS")]
+        seconds: Option<f64>,
+    },
+    /// Put right what was broken, all of it or part of it
+    Heal {
+        /// Only of this box
+        name: Option<BoxName>,
+        /// Only this
+        kind: Option<Kind>,
+    },
+    /// Sit down at the serial console of a box; Ctrl-] leaves
+    Console {
+        /// Which box
+        name: BoxName,
+        /// Only print what it has said lately
+        #[arg(long)]
+        print: bool,
+    },
+    /// Show the display of a box
+    Lcd {
+        /// Which box
+        name: BoxName,
+        /// Write a picture of the glass
+        #[arg(long, value_name = "FILE")]
+        png: Option<PathBuf>,
+    },
+    /// Press a key under the display of a box
+    Press {
+        /// Which box
+        name: BoxName,
+        /// Which key
+        key: Key,
+    },
+    /// Give a command on the console of a box: cargo lab ctl a -- twinmail account list
+    Ctl {
+        /// Which box
+        name: BoxName,
+        /// The command
+        #[arg(last = true, required = true)]
+        words: Vec<String>,
+    },
+    /// Run a program in the lab's public network: cargo lab exec -- swaks --server 10.77.0.10 ...
+    Exec {
+        /// Program and arguments
+        #[arg(last = true, required = true)]
+        words: Vec<String>,
+    },
+    /// The lab's own process, outer half
+    #[command(hide = true)]
+    Daemon {
+        /// What it is made of
+        plan: String,
+    },
+    /// The lab's own process, inner half
+    #[command(hide = true)]
+    Inside {
+        /// What it is made of
+        plan: String,
+        /// Inherited listeners
+        listeners: Vec<i32>,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode> {
+    let place = Place::of(&arguments.instance)?;
+    match arguments.order {
+        Order::Up { bench, boxes, foreground, bare } => {
+            up(&arguments.instance, &place, bench, boxes, foreground, bare)?;
+        }
+        Order::Down => client::down(&place)?,
+        Order::Status { json } => {
+            let report = ask(&place, &Request::Status)?;
+            println!("{}", if json { report.to_string() } else { screen::status(&report) });
+        }
+        Order::Fault { which, kind, seconds } => fault(&place, which, kind, seconds)?,
+        Order::Heal { name, kind } => {
+            let answer = ask(&place, &Request::Heal { name, kind })?;
+            let healed = answer["healed"].as_array().map_or(0, Vec::len);
+            println!(
+                "{}",
+                if healed == 0 { "nothing was broken".into() } else { format!("{}", answer["healed"]) }
+            );
+        }
+        Order::Console { name, print: false } => terminal::sit_at(&place, name)?,
+        Order::Console { name, print: true } => {
+            print_text(&ask(&place, &Request::Screen { name })?["text"]);
+        }
+        Order::Lcd { name, png } => lcd(&place, name, png)?,
+        Order::Press { name, key } => {
+            ask(&place, &Request::Press { name, key })?;
+        }
+        Order::Ctl { name, words } => {
+            let words = words.join(" ");
+            let answer = ask(&place, &Request::Command { name, words })?;
+            print_text(&answer["printed"]);
+        }
+        Order::Exec { words } => exec(&place, &words)?,
+        Order::Daemon { plan } => return daemon::run_outside(&serde_json::from_str(&plan)?),
+        Order::Inside { plan, listeners } => {
+            let listeners: Result<Vec<_>> = listeners.into_iter().map(namespaces::inherit).collect();
+            return daemon::run_inside(serde_json::from_str(&plan)?, listeners?);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn plan(instance: &str, bench: &Bench) -> Result<Plan> {
+    let named = bench.image.clone().or_else(|| std::env::var_os("TWINMAIL_IMAGE").map(PathBuf::from));
+    let image = match named {
+        Some(image) => std::path::absolute(image).doing(|| "the image's folder has no path".into())?,
+        None => project_root()?.join("target/image"),
+    };
+    Ok(Plan { instance: instance.into(), image, boot: bench.boot, ports_base: bench.ports_base })
+}
+
+fn up(instance: &str, place: &Place, bench: Bench, boxes: u8, foreground: bool, bare: bool) -> Result<()> {
+    let plan = plan(instance, &bench)?;
+    let mut signals = Signals::new([SIGINT, SIGTERM]).doing(|| "signals cannot be caught".into())?;
+    if bench.fresh && client::is_running(place) {
+        client::down(place)?;
+    }
+    let owner = if client::is_running(place) && !foreground {
+        None
+    } else {
+        println!("Starting the lab: network, array, cables, displays");
+        Some(Owner::start(&own_program()?, &plan, bench.fresh)?)
+    };
+    let interrupted = std::thread::spawn(move || signals.forever().next());
+    let boxes: Vec<BoxName> = BoxName::ALL.into_iter().take(boxes.into()).collect();
+    let request = if bare { Request::PowerOn { boxes } } else { Request::Up { boxes } };
+    let asking_place = place.clone();
+    let asking = std::thread::spawn(move || client::ask_aloud(&asking_place, &request));
+    while !asking.is_finished() && !interrupted.is_finished() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    if asking.is_finished() {
+        let answer = asking.join().unwrap_or(Err(LabError::NotRunning));
+        let shown = answer.map(|answer| show_welcome(&answer, &plan, bare));
+        if shown.is_err() && owner.is_some() {
+            eprintln!("The lab is ended. What it and the boxes said is in {}", place.dir.display());
+        }
+        shown?;
+    }
+    match owner {
+        Some(owner) if foreground || interrupted.is_finished() => {
+            if !interrupted.is_finished() {
+                println!("\nCtrl-C ends the lab.");
+            }
+            let _ = interrupted.join();
+            println!("\nEnding the lab");
+            owner.end()
+        }
+        Some(owner) => {
+            owner.keep();
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+fn show_welcome(answer: &Value, plan: &Plan, bare: bool) {
+    if !bare {
+        println!("{}", screen::welcome(answer["active"].as_str().unwrap_or("none"), plan.ports_base));
+    }
+}
+
+fn own_program() -> Result<PathBuf> {
+    std::env::current_exe().doing(|| "the lab's own program is gone".into())
+}
+
+fn fault(place: &Place, which: Which, kind: Kind, seconds: Option<f64>) -> Result<()> {
+    let heal_after_ms = seconds.map(|seconds| (seconds.max(0.0) * 1000.0) as u64);
+    let answer = ask(place, &Request::Fault { which, kind, heal_after_ms })?;
+    let name = answer["box"].as_str().unwrap_or("?");
+    let until = match seconds {
+        _ if !kind.lasts() => String::new(),
+        Some(seconds) => format!(", for {seconds} s"),
+        None => format!("; `cargo lab heal {name}` puts it right"),
+    };
+    println!("box {name}: {kind}{until}");
+    Ok(())
+}
+
+fn lcd(place: &Place, name: BoxName, png: Option<PathBuf>) -> Result<()> {
+    let Reply::Glass(glass) = Line::open(place)?.ask(&Request::Glass { name }, |_, _| {})? else {
+        return Err(LabError::Refused("the lab answered out of turn".into()));
+    };
+    match png {
+        Some(file) => {
+            glass::write_png(&glass, &file)?;
+            println!("{}", file.display());
+        }
+        None => println!("{}", glass.framed(&format!("box {name}"))),
+    }
+    Ok(())
+}
+
+fn exec(place: &Place, words: &[String]) -> Result<()> {
+    namespaces::enter_network(client::first_process(place)?)?;
+    let [program, rest @ ..] = words else { return Ok(()) };
+    let source = Command::new(program).args(rest).exec();
+    Err(LabError::Io { what: format!("{program} cannot be started"), source })
+}
+
+fn print_text(value: &Value) {
+    println!("{}", value.as_str().unwrap_or(&json!(value).to_string()));
+}

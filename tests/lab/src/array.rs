@@ -1,0 +1,90 @@
+//! The disk array: `tgtd` with one target and one LUN on a sparse file.
+//!
+//! Each box reaches it through its own portal address and under its own initiator name, as over two
+//! host channels; the target keeps the persistent reservations.
+
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::error::{Doing, LabError, Result};
+use crate::parts::BoxName;
+use crate::tool;
+
+/// Size of the LUN in bytes; the file is sparse.
+pub const LUN_SIZE_BYTES: u64 = 4 << 30;
+/// Port of the portals.
+pub const PORTAL_PORT: u16 = 3260;
+/// Name of the target.
+pub const TARGET: &str = "iqn.2026-01.test.twinmail:array";
+
+const START_MAX: Duration = Duration::from_secs(10);
+
+/// The running array.
+#[derive(Debug)]
+pub struct Array {
+    daemon: Child,
+}
+
+/// Name under which a box logs in.
+pub fn initiator(name: BoxName) -> String {
+    format!("iqn.2026-01.test.twinmail:box-{name}")
+}
+
+/// Makes the LUN's file where it is missing; its content stays.
+pub fn make_lun(lun: &Path) -> Result<()> {
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(lun);
+    let file = file.doing(|| format!("{} cannot be made", lun.display()))?;
+    file.set_len(LUN_SIZE_BYTES).doing(|| format!("{} cannot be sized", lun.display()))
+}
+
+impl Array {
+    /// Starts the array on `lun`; `log` takes what it says.
+    pub fn start(lun: &Path, log: &Path) -> Result<Self> {
+        make_lun(lun)?;
+        std::fs::create_dir_all("/run/tgtd").doing(|| "/run/tgtd cannot be made".into())?;
+        let log = File::create(log).doing(|| "the array's log cannot be made".into())?;
+        let again = log.try_clone().doing(|| "the array's log cannot be shared".into())?;
+        let daemon = tool::program("tgtd")
+            .args(["-f", "-C", "0", "-t", "4"])
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(again)
+            .spawn()
+            .map_err(|source| tool::missing("tgtd", source))?;
+        let array = Self { daemon };
+        array.configure(lun)?;
+        Ok(array)
+    }
+
+    fn configure(&self, lun: &Path) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            match tgtadm("target", "new", &["--tid", "1", "--targetname", TARGET]) {
+                Ok(_) => break,
+                Err(LabError::Tool { .. }) if began.elapsed() < START_MAX => {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let file = lun.display().to_string();
+        tgtadm("logicalunit", "new", &["--tid", "1", "--lun", "1", "--backing-store", &file])?;
+        let names = "vendor_id=TWINMAIL,product_id=LAB-ARRAY,product_rev=0001,scsi_sn=LAB00001";
+        tgtadm("logicalunit", "update", &["--tid", "1", "--lun", "1", "--params", names])?;
+        tgtadm("target", "bind", &["--tid", "1", "--initiator-address", "ALL"])?;
+        Ok(())
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        matches!(self.daemon.try_wait(), Ok(None))
+    }
+}
+
+fn tgtadm(mode: &str, op: &str, rest: &[&str]) -> Result<String> {
+    let mut arguments = vec!["-C", "0", "--lld", "iscsi", "--mode", mode, "--op", op];
+    arguments.extend(rest);
+    tool::run("tgtadm", &arguments, "")
+}

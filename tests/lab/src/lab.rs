@@ -1,0 +1,190 @@
+//! The lab itself: what is plugged into what.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::array::Array;
+use crate::console::Console;
+use crate::error::{Doing, Result};
+use crate::lcd::Lcd;
+use crate::machine::{Machine, Power, socket};
+use crate::network;
+use crate::parts::{BoxName, Kind, VIRTUAL_ADDRESS};
+use crate::place::{INNER_RUN, Place};
+use crate::protocol::Plan;
+use crate::serial_cable::SerialCable;
+
+/// Everything on the bench.
+#[derive(Debug)]
+pub struct Lab {
+    /// Where it keeps its files.
+    pub place: Place,
+    /// What it is made of.
+    pub plan: Plan,
+    array: Mutex<Array>,
+    cable: Arc<SerialCable>,
+    consoles: [Arc<Console>; 2],
+    lcds: [Arc<Lcd>; 2],
+    machines: [Machine; 2],
+    faults: Mutex<BTreeSet<(BoxName, Kind)>>,
+}
+
+impl Lab {
+    /// Lays the cables and starts the array; the boxes have no power yet.
+    pub fn build(place: &Place, plan: Plan) -> Result<Self> {
+        network::lay()?;
+        std::fs::create_dir_all(INNER_RUN).doing(|| format!("{INNER_RUN} cannot be made"))?;
+        let array = Array::start(&place.lun(), &place.file("array.log"))?;
+        let ends = BoxName::ALL.map(|name| socket(name, "heartbeat"));
+        let cable = SerialCable::lay([&ends[0], &ends[1]], 0x5EED)?;
+        let console = |name| -> Result<_> {
+            Ok(Arc::new(Console::plug(name, &socket(name, "console"), &place.console_log(name))?))
+        };
+        let lcd = |name| -> Result<_> { Ok(Arc::new(Lcd::plug(&socket(name, "lcd"))?)) };
+        let machine = |name, image: &Path| Machine::new(name, place, image, plan.boot);
+        let [a, b] = BoxName::ALL;
+        Ok(Self {
+            array: Mutex::new(array),
+            cable,
+            consoles: [console(a)?, console(b)?],
+            lcds: [lcd(a)?, lcd(b)?],
+            machines: [machine(a, &plan.image)?, machine(b, &plan.image)?],
+            faults: Mutex::default(),
+            place: place.clone(),
+            plan,
+        })
+    }
+
+    /// The null-modem cable.
+    pub fn cable(&self) -> &SerialCable {
+        &self.cable
+    }
+
+    /// A box's console.
+    pub fn console(&self, name: BoxName) -> &Console {
+        &self.consoles[name.index()]
+    }
+
+    /// A box's display.
+    pub fn lcd(&self, name: BoxName) -> &Lcd {
+        &self.lcds[name.index()]
+    }
+
+    /// A box.
+    pub fn machine(&self, name: BoxName) -> &Machine {
+        &self.machines[name.index()]
+    }
+
+    /// The faults that last, with the box they were done to.
+    pub fn faults(&self) -> MutexGuard<'_, BTreeSet<(BoxName, Kind)>> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives a box power, with the faults of its cables as they are.
+    pub fn power_on(&self, name: BoxName) -> Result<()> {
+        let faults: Vec<Kind> =
+            self.faults().iter().filter(|(whose, _)| *whose == name).map(|(_, kind)| *kind).collect();
+        let machine = self.machine(name);
+        if machine.power() == Power::On {
+            return Ok(());
+        }
+        let console = Arc::clone(&self.consoles[name.index()]);
+        let lcd = Arc::clone(&self.lcds[name.index()]);
+        console.restarted();
+        machine.power_on(!faults.contains(&Kind::CutArray), move |event, data| {
+            if matches!(event, "RESET" | "SHUTDOWN" | "WATCHDOG") {
+                eprintln!("box {name}: {event} {data}");
+                console.restarted();
+            }
+            if event == "SHUTDOWN" {
+                lcd.power_lost();
+            }
+        })?;
+        for kind in faults {
+            match kind {
+                Kind::CutPublic => machine.connect_card("public", false)?,
+                Kind::CutPrivate => machine.connect_card("private", false)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a box's power away.
+    pub fn power_cut(&self, name: BoxName) {
+        self.machine(name).power_cut();
+        self.lcd(name).power_lost();
+        self.console(name).restarted();
+    }
+
+    /// What a box says of itself on its console; the cluster service's status as JSON.
+    pub fn box_status(&self, name: BoxName) -> Result<Value> {
+        self.console(name).query("status --json")
+    }
+
+    /// The box that serves now, as the boxes that can answer say.
+    pub fn active(&self) -> Option<BoxName> {
+        BoxName::ALL.into_iter().find(|name| {
+            self.machine(*name).power() == Power::On
+                && !self.faults().contains(&(*name, Kind::Freeze))
+                && self.box_status(*name).is_ok_and(|status| role(&status) == "active")
+        })
+    }
+
+    /// Everything the lab and the boxes know.
+    pub fn status(&self) -> Value {
+        let [a, b] = std::thread::scope(|scope| {
+            BoxName::ALL
+                .map(|name| scope.spawn(move || self.status_of(name)))
+                .map(|thread| thread.join().unwrap_or_else(|_| json!({ "problem": "the lab failed to ask" })))
+        });
+        let is_active = |status: &Value| role(&status["status"]) == "active";
+        let active = if is_active(&a) {
+            json!("a")
+        } else if is_active(&b) {
+            json!("b")
+        } else {
+            Value::Null
+        };
+        let array = self.array.lock().unwrap_or_else(PoisonError::into_inner).runs();
+        json!({
+            "active": active,
+            "virtual_address": VIRTUAL_ADDRESS,
+            "array": if array { "on" } else { "ended" },
+            "ports_base": self.plan.ports_base,
+            "boxes": { "a": a, "b": b },
+        })
+    }
+
+    fn status_of(&self, name: BoxName) -> Value {
+        let machine = self.machine(name);
+        let power = machine.power();
+        let faults: Vec<Kind> =
+            self.faults().iter().filter(|(whose, _)| *whose == name).map(|(_, kind)| *kind).collect();
+        let (status, problem) = match power {
+            Power::Off => (Value::Null, Value::Null),
+            Power::On if faults.contains(&Kind::Freeze) => (Value::Null, json!("it is frozen")),
+            Power::On => match self.box_status(name) {
+                Ok(status) => (status, Value::Null),
+                Err(error) => (Value::Null, json!(error.to_string())),
+            },
+        };
+        json!({
+            "power": power,
+            "powered_ms": machine.powered_for().map(|age: Duration| age.as_millis() as u64),
+            "faults": faults,
+            "lcd": self.lcd(name).glass().rows(),
+            "status": status,
+            "problem": problem,
+        })
+    }
+}
+
+/// The role of the first group in a box's status.
+pub fn role(status: &Value) -> &str {
+    status["groups"][0]["role"].as_str().unwrap_or("unknown")
+}

@@ -1,0 +1,303 @@
+//! One box as QEMU sees it: what it is made of, its power, its buttons.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::array::{PORTAL_PORT, TARGET, initiator};
+use crate::error::{Doing, LabError, Result};
+use crate::network::{private_tap, public_tap};
+use crate::parts::BoxName;
+use crate::place::{INNER_RUN, Place};
+use crate::qmp::Qmp;
+use crate::tool;
+
+/// Memory of a box.
+const MEMORY_MIB: u32 = 768;
+/// Firmware for `--boot disk`: code and the template of its variables, newest name first.
+const FIRMWARE: [(&str, &str); 2] = [
+    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+    ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
+];
+/// How long a plugged-out device may take to be gone before it can be plugged in again.
+const REPLUG_MAX: Duration = Duration::from_secs(5);
+
+/// What a box starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Boot {
+    /// Kernel and initramfs directly; quick.
+    Kernel,
+    /// Firmware, then the disk, as on real hardware.
+    Disk,
+}
+
+/// Power of a box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Power {
+    /// No power.
+    Off,
+    /// Running.
+    On,
+}
+
+/// What the four serial ports and QMP are called under [`INNER_RUN`].
+pub fn socket(name: BoxName, port: &str) -> PathBuf {
+    Path::new(INNER_RUN).join(format!("{name}-{port}.sock"))
+}
+
+/// One box.
+#[derive(Debug)]
+pub struct Machine {
+    name: BoxName,
+    place: Place,
+    image: PathBuf,
+    boot: Boot,
+    running: Mutex<Option<Running>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    qemu: Child,
+    qmp: Qmp,
+    since: Instant,
+}
+
+impl Machine {
+    /// A box without power. Its disk is copied from the image where it is missing.
+    pub fn new(name: BoxName, place: &Place, image: &Path, boot: Boot) -> Result<Self> {
+        let machine =
+            Self { name, place: place.clone(), image: image.to_owned(), boot, running: Mutex::default() };
+        let disk = place.disk(name);
+        if !disk.exists() {
+            copy(&image.join("disk.img"), &disk)?;
+        }
+        Ok(machine)
+    }
+
+    /// Gives it power. `happened` hears of QEMU's events: `RESET`, `SHUTDOWN`, `WATCHDOG` and more.
+    pub fn power_on(
+        &self,
+        array_connected: bool,
+        happened: impl FnMut(&str, &Value) + Send + 'static,
+    ) -> Result<()> {
+        let mut running = self.lock();
+        if is_on(&mut running) {
+            return Ok(());
+        }
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.place.file(&format!("qemu-{}.log", self.name)));
+        let log = log.doing(|| "QEMU's log cannot be opened".into())?;
+        let again = log.try_clone().doing(|| "QEMU's log cannot be shared".into())?;
+        let _ = std::fs::remove_file(socket(self.name, "qmp"));
+        let mut qemu = tool::program("qemu-system-x86_64")
+            .args(self.arguments(array_connected)?)
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(again)
+            .spawn()
+            .map_err(|source| tool::missing("qemu-system-x86_64", source))?;
+        let since = Instant::now();
+        match Qmp::connect(self.name, &socket(self.name, "qmp"), happened) {
+            Ok(qmp) => *running = Some(Running { qemu, qmp, since }),
+            Err(error) => {
+                let _ = qemu.kill();
+                let _ = qemu.wait();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes its power away; what is not on the array or the disk by now is gone.
+    pub fn power_cut(&self) {
+        if let Some(mut running) = self.lock().take() {
+            let _ = running.qemu.kill();
+            let _ = running.qemu.wait();
+        }
+    }
+
+    /// Whether it has power.
+    pub fn power(&self) -> Power {
+        if is_on(&mut self.lock()) { Power::On } else { Power::Off }
+    }
+
+    /// How long it has had power.
+    pub fn powered_for(&self) -> Option<Duration> {
+        let mut running = self.lock();
+        if is_on(&mut running) { running.as_ref().map(|running| running.since.elapsed()) } else { None }
+    }
+
+    /// Waits until it has switched itself off.
+    pub fn wait_for_power_off(&self, most: Duration) -> Result<()> {
+        let began = Instant::now();
+        while self.power() == Power::On {
+            if began.elapsed() > most {
+                return Err(LabError::TooLate {
+                    what: format!("the power-off of box {}", self.name),
+                    seconds: most.as_secs(),
+                    hint: String::new(),
+                });
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// Stops its processor, and all it has in flight.
+    pub fn freeze(&self) -> Result<()> {
+        self.execute("stop", json!({})).map(drop)
+    }
+
+    /// Lets it run on.
+    pub fn thaw(&self) -> Result<()> {
+        self.execute("cont", json!({})).map(drop)
+    }
+
+    /// Presses the reset button.
+    pub fn reset(&self) -> Result<()> {
+        self.execute("system_reset", json!({})).map(drop)
+    }
+
+    /// Presses the power button.
+    pub fn press_power_button(&self) -> Result<()> {
+        self.execute("system_powerdown", json!({})).map(drop)
+    }
+
+    /// Pulls or plugs an Ethernet cable: `public` or `private`.
+    pub fn connect_card(&self, card: &str, connected: bool) -> Result<()> {
+        self.execute("set_link", json!({ "name": card, "up": connected })).map(drop)
+    }
+
+    /// The host adapter loses its LUN.
+    pub fn lose_lun(&self) -> Result<()> {
+        self.execute("device_del", json!({ "id": "lun" })).map(drop)
+    }
+
+    /// The host adapter finds its LUN again.
+    pub fn find_lun(&self) -> Result<()> {
+        let began = Instant::now();
+        let device = json!({ "driver": "scsi-block", "id": "lun", "drive": "array", "bus": "hba.0" });
+        loop {
+            match self.execute("device_add", device.clone()) {
+                Err(LabError::Qmp { .. }) if began.elapsed() < REPLUG_MAX => {
+                    thread::sleep(Duration::from_millis(100));
+                }
+                result => return result.map(drop),
+            }
+        }
+    }
+
+    fn execute(&self, command: &str, arguments: Value) -> Result<Value> {
+        let mut running = self.lock();
+        if !is_on(&mut running) {
+            return Err(LabError::PowerOff(self.name));
+        }
+        let running = running.as_ref().ok_or(LabError::PowerOff(self.name))?;
+        running.qmp.execute(command, arguments)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn arguments(&self, array_connected: bool) -> Result<Vec<String>> {
+        let name = self.name;
+        let number = 10 + name.index();
+        let mut list: Vec<String> = Vec::new();
+        let mut add = |text: String| list.extend(text.split(' ').map(str::to_owned));
+        add(format!("-name twinmail-{name} -nodefaults -no-user-config -display none -vga none"));
+        add(format!("-machine q35 -accel tcg,thread=multi -cpu max -smp 1 -m {MEMORY_MIB}"));
+        add("-rtc base=utc -device virtio-rng-pci".into());
+        add("-device i6300esb -action watchdog=reset".into());
+        add(format!("-qmp unix:{},server=on,wait=off", socket(name, "qmp").display()));
+        // The third and fourth port share an interrupt with the first two on a real PC; QEMU's ISA
+        // bus loses edges then, so they get lines of their own and tell the kernel by ACPI.
+        for (index, (port, interrupt)) in [("console", 4), ("heartbeat", 3), ("lcd", 5)].iter().enumerate() {
+            add(format!("-chardev socket,id={port},path={}", socket(name, port).display()));
+            add(format!("-device isa-serial,index={index},irq={interrupt},chardev={port}"));
+        }
+        add("-chardev null,id=modem -device isa-serial,index=3,irq=7,chardev=modem".into());
+        for (card, tap, slot) in [("public", public_tap(name), "03"), ("private", private_tap(name), "04")] {
+            add(format!("-netdev tap,id={card},ifname={tap},script=no,downscript=no"));
+            add(format!(
+                "-device virtio-net-pci,netdev={card},addr={slot}.0,mac=52:54:77:00:{slot}:{number:02x},romfile="
+            ));
+        }
+        add("-device virtio-scsi-pci,id=hba,addr=05.0".into());
+        add(format!(
+            "-blockdev driver=iscsi,node-name=array,transport=tcp,portal={}:{PORTAL_PORT},target={TARGET},lun=1,initiator-name={}",
+            name.portal(),
+            initiator(name)
+        ));
+        if array_connected {
+            add("-device scsi-block,id=lun,drive=array,bus=hba.0".into());
+        }
+        list.extend(["-blockdev".into(), file_blockdev("system", &self.place.disk(name), false)]);
+        list.extend(["-device", "virtio-blk-pci,drive=system,addr=06.0"].map(String::from));
+        list.extend(match self.boot {
+            Boot::Kernel => self.kernel_arguments()?,
+            Boot::Disk => self.firmware_arguments()?,
+        });
+        Ok(list)
+    }
+
+    fn kernel_arguments(&self) -> Result<Vec<String>> {
+        let file = |name: &str| self.image.join(name).display().to_string();
+        let line = std::fs::read_to_string(self.image.join("cmdline.txt"))
+            .map_err(|_| LabError::NoImage { dir: self.image.clone() })?;
+        let (kernel, initramfs) = (file("vmlinuz"), file("initramfs.img"));
+        let arguments = ["-kernel", &kernel, "-initrd", &initramfs, "-append", line.trim()];
+        Ok(arguments.map(String::from).to_vec())
+    }
+
+    fn firmware_arguments(&self) -> Result<Vec<String>> {
+        let found = FIRMWARE.iter().find(|(code, _)| Path::new(code).exists());
+        let (code, template) = found.ok_or(LabError::NotInstalled { program: "ovmf".into() })?;
+        let variables = self.place.file(&format!("firmware-{}.vars", self.name));
+        if !variables.exists() {
+            copy(Path::new(template), &variables)?;
+        }
+        Ok(vec![
+            "-blockdev".into(),
+            file_blockdev("code", Path::new(code), true),
+            "-blockdev".into(),
+            file_blockdev("vars", &variables, false),
+            "-machine".into(),
+            "pflash0=code,pflash1=vars".into(),
+        ])
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.power_cut();
+    }
+}
+
+fn is_on(running: &mut Option<Running>) -> bool {
+    running.as_mut().is_some_and(|running| matches!(running.qemu.try_wait(), Ok(None)))
+}
+
+fn file_blockdev(node: &str, file: &Path, read_only: bool) -> String {
+    let file = json!({ "driver": "file", "filename": file });
+    json!({ "driver": "raw", "node-name": node, "read-only": read_only, "file": file }).to_string()
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let folder = from.parent().unwrap_or(from).to_owned();
+    std::fs::copy(from, to).map(drop).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => LabError::NoImage { dir: folder },
+        _ => LabError::Io { what: format!("{} cannot be copied", from.display()), source },
+    })
+}

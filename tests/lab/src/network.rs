@@ -1,0 +1,48 @@
+//! The cables between the boxes, the array and the clients: two bridges, a tap for each card.
+//!
+//! All of it lives in the lab's own network namespace; see `namespaces`.
+
+use std::fmt::Write as _;
+
+use crate::error::Result;
+use crate::parts::{BoxName, HOST_ADDRESS};
+use crate::tool;
+
+/// The tap behind a box's public card.
+pub fn public_tap(name: BoxName) -> String {
+    format!("public-{name}")
+}
+
+/// The tap behind a box's private card.
+pub fn private_tap(name: BoxName) -> String {
+    format!("private-{name}")
+}
+
+/// Lays all cables.
+pub fn lay() -> Result<()> {
+    let mut script = String::from("link set lo up\n");
+    for bridge in ["public", "private"] {
+        let _ = writeln!(script, "link add {bridge} type bridge stp_state 0 mcast_snooping 0");
+        let _ = writeln!(script, "link set {bridge} up");
+    }
+    let _ = writeln!(script, "addr add {HOST_ADDRESS}/24 dev public");
+    let _ = writeln!(script, "addr add fd77::1/64 dev public nodad");
+    for name in BoxName::ALL {
+        let _ = writeln!(script, "addr add {}/32 dev lo", name.portal());
+        for (tap, bridge) in [(public_tap(name), "public"), (private_tap(name), "private")] {
+            let _ = writeln!(script, "tuntap add mode tap name {tap}");
+            let _ = writeln!(script, "link set {tap} master {bridge} up");
+        }
+    }
+    tool::run("ip", &["-batch", "-"], &script)?;
+    Ok(())
+}
+
+/// Connects or pulls the cable between a box and the array. Pulled, packets vanish: commands under
+/// way never come back.
+pub fn connect_array(name: BoxName, connected: bool) -> Result<()> {
+    let verb = if connected { "add" } else { "del" };
+    let address = format!("{}/32", name.portal());
+    tool::run("ip", &["addr", verb, &address, "dev", "lo"], "")?;
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! The names everything else uses: boxes, ports, addresses, kinds of faults.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// Virtual address of the pair.
+pub const VIRTUAL_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 10);
+/// The lab host's address on the public network.
+pub const HOST_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// Mail domain of the lab.
+pub const DOMAIN: &str = "example.test";
+/// Accounts the lab makes.
+pub const ACCOUNTS: [&str; 2] = ["alice", "bob"];
+/// Their password.
+pub const ACCOUNT_PASSWORD: &str = "twinmail-demo";
+/// The administrator's password.
+pub const ADMIN_PASSWORD: &str = "twinmail-admin";
+/// A forwarded port is this plus the distance in [`FORWARDS`].
+pub const PORTS_BASE: u16 = 2000;
+/// What is forwarded from the loopback interface to the virtual address.
+pub const FORWARDS: [Forward; 7] = [
+    Forward { service: "SMTP", inside: 25, above_base: 525 },
+    Forward { service: "submission", inside: 587, above_base: 587 },
+    Forward { service: "submission, TLS", inside: 465, above_base: 465 },
+    Forward { service: "IMAP", inside: 143, above_base: 143 },
+    Forward { service: "IMAP, TLS", inside: 993, above_base: 993 },
+    Forward { service: "POP3", inside: 110, above_base: 110 },
+    Forward { service: "POP3, TLS", inside: 995, above_base: 995 },
+];
+
+/// One forwarded port.
+#[derive(Debug, Clone, Copy)]
+pub struct Forward {
+    /// What speaks there.
+    pub service: &'static str,
+    /// Port at the virtual address.
+    pub inside: u16,
+    above_base: u16,
+}
+
+impl Forward {
+    /// The loopback port outside.
+    pub fn outside(self, base: u16) -> u16 {
+        base.saturating_add(self.above_base)
+    }
+}
+
+/// Where a service of the pair is reached from inside the lab's network.
+pub fn virtual_port(port: u16) -> SocketAddr {
+    SocketAddr::from((VIRTUAL_ADDRESS, port))
+}
+
+/// One of the two boxes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum BoxName {
+    /// The first.
+    A,
+    /// The second.
+    B,
+}
+
+impl BoxName {
+    /// Both, in order.
+    pub const ALL: [Self; 2] = [Self::A, Self::B];
+
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+
+    /// 0 or 1.
+    pub fn index(self) -> usize {
+        match self {
+            Self::A => 0,
+            Self::B => 1,
+        }
+    }
+
+    /// Its own address on the public network.
+    pub fn address(self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 77, 0, 11 + self.index() as u8)
+    }
+
+    /// Where its array cable ends.
+    pub fn portal(self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 78, 0, 11 + self.index() as u8)
+    }
+}
+
+impl fmt::Display for BoxName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::A => "a",
+            Self::B => "b",
+        })
+    }
+}
+
+/// Which box an operator means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Which {
+    /// Box a.
+    A,
+    /// Box b.
+    B,
+    /// The one that serves now.
+    Active,
+    /// The one that does not.
+    Standby,
+}
+
+impl From<BoxName> for Which {
+    fn from(name: BoxName) -> Self {
+        match name {
+            BoxName::A => Self::A,
+            BoxName::B => Self::B,
+        }
+    }
+}
+
+/// What can go wrong with a box, on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The plug is pulled: QEMU is killed, nothing is flushed.
+    PowerCut,
+    /// The box stands still, with all it has in flight, until it is healed.
+    Freeze,
+    /// The reset button.
+    Reset,
+    /// The power button: an ordered stop.
+    PowerButton,
+    /// The null-modem cable is pulled.
+    CutSerial,
+    /// The cross-over Ethernet cable is pulled.
+    CutPrivate,
+    /// The public Ethernet cable is pulled.
+    CutPublic,
+    /// The host adapter loses its LUN.
+    CutArray,
+    /// The host adapter's commands never come back.
+    HangArray,
+    /// The null-modem cable carries noise.
+    GarbageSerial,
+    /// The mail service crashes.
+    KillMail,
+    /// The mail service stands still.
+    HangMail,
+    /// The cluster service crashes.
+    KillCluster,
+    /// An ordered switch-over to the other box; no fault, but an outage all the same.
+    SwitchOver,
+}
+
+impl Kind {
+    /// Whether it lasts until it is healed.
+    pub fn lasts(self) -> bool {
+        match self {
+            Self::PowerCut
+            | Self::Freeze
+            | Self::PowerButton
+            | Self::CutSerial
+            | Self::CutPrivate
+            | Self::CutPublic
+            | Self::CutArray
+            | Self::HangArray
+            | Self::GarbageSerial => true,
+            Self::Reset | Self::KillMail | Self::HangMail | Self::KillCluster | Self::SwitchOver => false,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.pad(value.as_ref().map_or("", |value| value.get_name()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_forwarded_ports_are_the_documented_ones() {
+        let ports: Vec<u16> = FORWARDS.iter().map(|forward| forward.outside(PORTS_BASE)).collect();
+        assert_eq!(ports, [2525, 2587, 2465, 2143, 2993, 2110, 2995]);
+    }
+}

@@ -1,0 +1,52 @@
+//! Answers the console's first-boot wizard as an administrator would.
+
+use std::time::{Duration, Instant};
+
+use crate::error::{LabError, Result};
+use crate::lab::Lab;
+use crate::parts::BoxName;
+use crate::phrases::{self, Answer};
+
+/// How long the wizard may take between two questions; formatting the LUN is one of the steps.
+const QUESTION_MAX: Duration = Duration::from_secs(60);
+/// How long a whole set-up may take.
+const SET_UP_MAX: Duration = Duration::from_secs(180);
+
+/// The six questions of the first box.
+pub fn set_up_first(lab: &Lab) -> Result<()> {
+    answer(lab, BoxName::A, &phrases::first_box())
+}
+
+/// The second box: what it cannot learn over the serial cable.
+pub fn join_second(lab: &Lab) -> Result<()> {
+    answer(lab, BoxName::B, &phrases::second_box())
+}
+
+/// Answers whatever is asked, in whatever order, until the wizard says it is done.
+fn answer(lab: &Lab, name: BoxName, answers: &[Answer]) -> Result<()> {
+    let console = lab.console(name);
+    let began = Instant::now();
+    let mut wanted: Vec<&str> = answers.iter().map(|answer| answer.question).collect();
+    wanted.push(phrases::SET_UP_DONE);
+    wanted.push(phrases::SET_UP_FAILED);
+    // The question on the screen now was asked before we came.
+    let mut from = console.tape().end().saturating_sub(phrases::WIZARD_SCREEN_BYTES);
+    while began.elapsed() < SET_UP_MAX {
+        let found = console.expect(from, &wanted, QUESTION_MAX)?;
+        from = found.end;
+        match answers.get(found.which) {
+            Some(answer) => {
+                console.type_keys(answer.keys.as_bytes());
+                // Only what comes after the answer counts as the next question.
+                from = from.max(console.tape().end());
+            }
+            None if found.which == answers.len() => return Ok(()),
+            None => {
+                let said = console.tape().last_lines(4);
+                return Err(LabError::Unexpected { name, command: "the wizard".into(), said });
+            }
+        }
+    }
+    let what = format!("the set-up of box {name}");
+    Err(LabError::TooLate { what, seconds: SET_UP_MAX.as_secs(), hint: String::new() })
+}
