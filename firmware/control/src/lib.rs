@@ -24,3 +24,5 @@ pub const MAIL_SOCKET: &str = "/run/twinmail/mail.sock";
 pub const MAIL_ASSIGNMENT: &str = "/run/twinmail/mail.json";
 /// Where the data of the group is mounted in the box.
 pub const DATA_DIR: &str = "/data";
+/// User and group of the mail service: it owns the group's data and nothing else.
+pub const MAIL_UID: u32 = 1000;

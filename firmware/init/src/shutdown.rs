@@ -1,0 +1,65 @@
+//! The orderly end, step by step, each with a deadline.
+
+use std::time::{Duration, Instant};
+
+use crate::power::{self, End};
+use crate::services::STOP_ORDER;
+use crate::supervised::Supervised;
+use crate::{console, mounts};
+
+/// From the request to the reset, whatever hangs: every service's stop limit and a second for each
+/// kill, together.
+pub const LIMIT: Duration = Duration::from_secs(25);
+/// From the order to sync to the reset: an array that does not answer must not hold the box.
+const SYNC_LIMIT: Duration = Duration::from_secs(3);
+
+/// An orderly end under way.
+#[derive(Debug)]
+pub struct Shutdown {
+    end: End,
+    since: Instant,
+}
+
+impl Shutdown {
+    /// Begins it.
+    pub fn begin(end: End, now: Instant) -> Self {
+        Self { end, since: now }
+    }
+
+    /// When the box is reset at the latest.
+    pub fn limit(&self) -> Instant {
+        self.since + LIMIT
+    }
+
+    /// Stops the next service; when all have stopped, ends the box and does not come back.
+    pub fn advance(&self, services: &mut [Supervised], now: Instant) {
+        if now >= self.limit() {
+            console::say("init: the orderly end took too long; the box is reset");
+            power::reset();
+        }
+        for name in STOP_ORDER {
+            let Some(service) = services.iter_mut().find(|service| service.service.name == name) else {
+                continue;
+            };
+            service.stop(now);
+            if !service.is_stopped() {
+                return;
+            }
+        }
+        self.finish()
+    }
+
+    fn finish(&self) -> ! {
+        mounts::detach_data();
+        let sync = std::thread::Builder::new().spawn(rustix::fs::sync);
+        let end = Instant::now() + SYNC_LIMIT;
+        while sync.as_ref().is_ok_and(|thread| !thread.is_finished()) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        console::say(match self.end {
+            End::Off => "init: everything has stopped; power off",
+            End::Restart => "init: everything has stopped; restart",
+        });
+        power::end(self.end)
+    }
+}

@@ -1,0 +1,142 @@
+//! The control socket, without ever waiting for a caller.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::{Duration, Instant};
+
+use control::init::{Reply, Request};
+
+/// Most callers at once; the oldest is dropped for a new one.
+const CALLERS_MAX: usize = 32;
+/// Longest request: all of them are short.
+const REQUEST_MAX_BYTES: usize = 64 * 1024;
+/// A caller that takes longer than this is dropped.
+const CALLER_LIMIT: Duration = Duration::from_secs(30);
+
+/// One caller.
+#[derive(Debug)]
+pub struct Caller {
+    stream: UnixStream,
+    since: Instant,
+    input: Vec<u8>,
+    output: Vec<u8>,
+    /// Service whose end it waits for.
+    pub waits_for: Option<String>,
+}
+
+/// The control socket and its callers.
+#[derive(Debug)]
+pub struct Socket {
+    listener: UnixListener,
+    callers: Vec<Caller>,
+}
+
+impl Socket {
+    /// Listens; only root may connect.
+    pub fn open() -> io::Result<Self> {
+        let _ = fs::remove_file(control::INIT_SOCKET);
+        let listener = UnixListener::bind(control::INIT_SOCKET)?;
+        fs::set_permissions(control::INIT_SOCKET, fs::Permissions::from_mode(0o600))?;
+        listener.set_nonblocking(true)?;
+        Ok(Self { listener, callers: Vec::new() })
+    }
+
+    /// What to wait for: new callers, then each caller, and whether it is waited for to take bytes.
+    pub fn listener(&self) -> &UnixListener {
+        &self.listener
+    }
+
+    /// Every caller's stream, and whether it has bytes to take.
+    pub fn streams(&self) -> impl Iterator<Item = (&UnixStream, bool)> {
+        self.callers.iter().map(|caller| (&caller.stream, !caller.output.is_empty()))
+    }
+
+    /// Takes new callers and bytes; hands every complete request to `answer`, which gives the reply or
+    /// the name of the service whose end the caller waits for.
+    pub fn advance(&mut self, now: Instant, mut answer: impl FnMut(Request) -> Result<Reply, String>) {
+        while let Ok((stream, _)) = self.listener.accept() {
+            if stream.set_nonblocking(true).is_err() {
+                continue;
+            }
+            if self.callers.len() >= CALLERS_MAX {
+                self.callers.remove(0);
+            }
+            let (input, output) = (Vec::new(), Vec::new());
+            self.callers.push(Caller { stream, since: now, input, output, waits_for: None });
+        }
+        for caller in &mut self.callers {
+            if let Some(line) = caller.take_line() {
+                match serde_json::from_slice(&line) {
+                    Ok(request) => match answer(request) {
+                        Ok(reply) => caller.say(&reply),
+                        Err(service) => caller.waits_for = Some(service),
+                    },
+                    Err(error) => {
+                        caller.say(&Reply::Refused(format!("the request is not understood: {error}")));
+                    }
+                }
+            }
+        }
+        self.callers.retain_mut(|caller| caller.flush() && now - caller.since < CALLER_LIMIT);
+    }
+
+    /// Answers everyone who waits for a service for which `stopped` is true.
+    pub fn tell_stopped(&mut self, stopped: impl Fn(&str) -> bool) {
+        for caller in &mut self.callers {
+            if caller.waits_for.as_deref().is_some_and(&stopped) {
+                caller.waits_for = None;
+                caller.say(&Reply::Done);
+            }
+        }
+        self.callers.retain_mut(Caller::flush);
+    }
+}
+
+impl Caller {
+    /// Reads what is there; a complete line, if there is one now.
+    fn take_line(&mut self) -> Option<Vec<u8>> {
+        let mut buffer = [0; 4096];
+        while self.input.len() < REQUEST_MAX_BYTES {
+            match self.stream.read(&mut buffer) {
+                Ok(0) | Err(_) => break,
+                Ok(read) => self.input.extend_from_slice(&buffer[..read]),
+            }
+        }
+        let end = self.input.iter().position(|byte| *byte == b'\n')?;
+        let line = self.input.drain(..=end).collect();
+        Some(line)
+    }
+
+    fn say(&mut self, reply: &Reply) {
+        if let Ok(mut line) = serde_json::to_vec(reply) {
+            line.push(b'\n');
+            self.output.extend_from_slice(&line);
+        }
+    }
+
+    /// Writes what goes out now; false when the caller is done or gone.
+    fn flush(&mut self) -> bool {
+        while !self.output.is_empty() {
+            match self.stream.write(&self.output) {
+                Ok(0) => return false,
+                Ok(written) => drop(self.output.drain(..written)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+                Err(_) => return false,
+            }
+            if self.output.is_empty() {
+                // One request, one reply.
+                return false;
+            }
+        }
+        self.waits_for.is_some() || !self.is_closed()
+    }
+
+    fn is_closed(&mut self) -> bool {
+        if self.input.len() >= REQUEST_MAX_BYTES {
+            return true;
+        }
+        matches!(self.stream.read(&mut []), Err(ref error) if error.kind() != io::ErrorKind::WouldBlock)
+    }
+}
