@@ -64,7 +64,8 @@ pub fn discover(driver: Option<&str>) -> Vec<Lun> {
         let device = Path::new("/dev").join(&name);
         match Device::open(&device).and_then(|device| device.identification()) {
             Ok(id) => {
-                luns.push(Lun { id, device, model: model(&directory), size_bytes: size_bytes(&directory) })
+                let (model, size_bytes) = (model(&directory), size_bytes(&directory));
+                luns.push(Lun { id, device, model, size_bytes });
             }
             Err(error) => tracing::warn!("{}", not_named(&device, &error)),
         }

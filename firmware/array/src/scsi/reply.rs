@@ -11,6 +11,9 @@ pub const IDENTIFICATION_REPLY_BYTES: usize = 1024;
 /// The device identification page (SPC-4 7.8.6).
 pub const IDENTIFICATION_PAGE: u8 = 0x83;
 
+/// Association of a designator with the LUN itself, not with a port or the whole array.
+const OF_THE_LUN: u8 = 0;
+
 /// Reads a READ KEYS reply (SPC-4 6.15.2); `None` if it is cut short or has more keys than a pair has.
 pub fn keys(reply: &[u8]) -> Option<Vec<u64>> {
     let length = length_at(reply, 4)?;
@@ -44,8 +47,8 @@ pub fn identification(page: &[u8]) -> Option<String> {
     while let [_code_set, kind, _, size, after @ ..] = rest {
         let Some((designator, next)) = after.split_at_checked(usize::from(*size)) else { break };
         rest = next;
-        let of_the_unit = (kind >> 4) & 0x03 == 0;
-        if !of_the_unit || designator.iter().all(|byte| *byte == 0) {
+        let association = (kind >> 4) & 0x03;
+        if association != OF_THE_LUN || designator.iter().all(|byte| *byte == 0) {
             continue;
         }
         let named = match kind & 0x0F {
@@ -68,7 +71,7 @@ fn length_at(reply: &[u8], at: usize) -> Option<usize> {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// Letters, digits and a few signs; everything else as one `_` a run.
