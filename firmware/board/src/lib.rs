@@ -21,6 +21,9 @@ pub const BOARD_PATH: &str = "/etc/board.toml";
 /// Longest list of kernel modules a board may name.
 pub const MODULES_MAX: usize = 64;
 
+/// Longest list of kernel arguments a board may name.
+pub const KERNEL_ARGUMENTS_MAX: usize = 32;
+
 /// One supported piece of hardware.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,6 +34,9 @@ pub struct Board {
     pub description: String,
     /// Kernel module names, loaded in this order; what they depend on comes along by itself.
     pub modules: Vec<String>,
+    /// What this hardware adds to the kernel's command line, one argument each.
+    #[serde(default)]
+    pub kernel_arguments: Vec<String>,
     /// Serial ports by use.
     pub serial: SerialPorts,
     /// Network cards by use.
@@ -165,6 +171,9 @@ pub enum BoardError {
     /// More modules than a box can have.
     #[error("the board file names {0} kernel modules; at most {MODULES_MAX} are allowed")]
     TooManyModules(usize),
+    /// More kernel arguments than a command line should carry.
+    #[error("the board file names {0} kernel arguments; at most {KERNEL_ARGUMENTS_MAX} are allowed")]
+    TooManyKernelArguments(usize),
     /// The watchdog's time-out cannot work.
     #[error("the board file asks for a watchdog of {0} ms; choose between 1000 and 60000")]
     WatchdogTimeout(u32),
@@ -192,6 +201,14 @@ impl Board {
         }
         for module in &self.modules {
             check_name("kernel module name", module)?;
+        }
+        if self.kernel_arguments.len() > KERNEL_ARGUMENTS_MAX {
+            return Err(BoardError::TooManyKernelArguments(self.kernel_arguments.len()));
+        }
+        for argument in &self.kernel_arguments {
+            if argument.is_empty() || !argument.chars().all(|c| c.is_ascii_graphic()) {
+                return Err(BoardError::BadName { what: "kernel argument", value: argument.clone() });
+            }
         }
         self.check_ports()?;
         let (public, private) = (&self.network.public, &self.network.private);
@@ -305,6 +322,12 @@ mod tests {
     fn a_module_name_that_is_a_path_is_refused() {
         let text = QEMU.replace("\"virtio_net\"", "\"../virtio_net\"");
         assert!(matches!(Board::parse(&text), Err(BoardError::BadName { .. })));
+    }
+
+    #[test]
+    fn a_kernel_argument_is_one_word() {
+        let text = QEMU.replace("\"tsc=reliable\"", "\"quiet init=/bin/sh\"");
+        assert!(matches!(Board::parse(&text), Err(BoardError::BadName { what: "kernel argument", .. })));
     }
 
     #[test]
