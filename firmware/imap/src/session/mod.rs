@@ -1,14 +1,330 @@
-//! One session.
+//! One session: reads commands, carries them out in order, writes what they answer.
+//!
+//! ```text
+//! connection   the stream, buffers, time limits
+//! login        CAPABILITY, STARTTLS, AUTHENTICATE, LOGIN, ENABLE, ID
+//! mailboxes    SELECT, CREATE, STATUS, APPEND, GETQUOTA and their like
+//! listing      LIST and LSUB, worked out from names alone
+//! messages     STORE, COPY, MOVE, EXPUNGE, and telling of changes
+//! fetch        FETCH: what to load, in which pieces, how it is written
+//! search       SEARCH: what to load for which message, until it is decided
+//! view         what the client has been told
+//! ```
 
+mod connection;
+mod fetch;
+mod listing;
+mod login;
+mod mailboxes;
+mod messages;
+mod reply;
+mod search;
+mod view;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use store::{AccountId, ModSeq, Store, StoreError};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, timeout_at};
 
-use crate::{Context, Ended};
+use crate::parse::{self, Command, Incoming, ReaderLimits, Tagged, announced_append};
+use crate::{APPEND_MEMORY_KIB, Context, Ended};
+use connection::{Connection, Stop};
+use reply::Reply;
+use view::{Telling, View};
+
+/// Longest command line before and after login. The second leaves room for sets of many UIDs.
+const LINE_BEFORE_LOGIN_BYTES: usize = 8 * 1024;
+const LINE_BYTES: usize = 128 * 1024;
+/// Longest literal that is not an appended message, before and after login.
+const LITERAL_BEFORE_LOGIN_BYTES: u64 = 4 * 1024;
+const LITERAL_BYTES: u64 = 64 * 1024;
+/// Most literals in one command.
+const LITERALS_MAX: usize = 64;
+/// Appended messages up to this size need no share of the common memory.
+const SMALL_APPEND_BYTES: u64 = 256 * 1024;
+
+/// A mailbox the client has selected.
+struct Selected {
+    view: View,
+    /// The mailbox's highest modification sequence, as the store tells it.
+    changes: watch::Receiver<ModSeq>,
+}
+
+struct Session<S> {
+    connection: Connection<S>,
+    context: Context,
+    account: Option<AccountId>,
+    selected: Option<Selected>,
+    /// CONDSTORE is enabled (RFC 7162 section 3.1).
+    condstore: bool,
+    bad_commands: u32,
+    failed_logins: u32,
+    login_deadline: Instant,
+    /// What the command being read holds of the memory for appended messages.
+    append_share: Option<OwnedSemaphorePermit>,
+}
 
 /// See [`crate::serve`].
 pub(crate) async fn run<S>(stream: S, context: Context, greet: bool) -> Ended<S>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    drop((stream, context, greet));
+    let limits = ReaderLimits {
+        line_max_bytes: LINE_BEFORE_LOGIN_BYTES,
+        literals_max: LITERALS_MAX,
+        skip_max_bytes: LITERAL_BYTES,
+    };
+    let transfer_timeout = context.limits.transfer_timeout;
+    let mut session = Session {
+        connection: Connection::new(stream, limits, transfer_timeout, context.shutdown.clone()),
+        login_deadline: Instant::now() + context.limits.login_timeout,
+        context,
+        account: None,
+        selected: None,
+        condstore: false,
+        bad_commands: 0,
+        failed_logins: 0,
+        append_share: None,
+    };
+    if greet {
+        session.greet();
+    }
+    let stop = match session.serve().await {
+        Ok(never) => match never {},
+        Err(stop) => stop,
+    };
+    session.leave_mailbox().await;
+    match stop {
+        Stop::StartTls => return Ended::StartTls(session.connection.into_stream()),
+        Stop::Bye(text) => session.connection.say_bye(text).await,
+        Stop::Logout => session.connection.close().await,
+        Stop::Gone => {}
+    }
     Ended::Closed
+}
+
+/// There is no value of this: a session only ends by stopping.
+enum Never {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
+    async fn serve(&mut self) -> Result<Never, Stop> {
+        loop {
+            match self.connection.reader.next_command() {
+                Incoming::More => {
+                    self.connection.flush().await?;
+                    let deadline = self.deadline();
+                    self.connection.fill(deadline).await?;
+                }
+                Incoming::Command(command) => {
+                    self.command(&command).await?;
+                    self.append_share = None;
+                    self.connection.flush_when_large().await?;
+                    self.connection.check_shutdown()?;
+                }
+                Incoming::Literal { length, waits } => self.literal(length, waits).await?,
+                Incoming::TooLong { start } => {
+                    let (tag, _) = announced_append(&start);
+                    self.finish(tag.as_deref(), &Reply::bad("[LIMIT] the command is too long"))?;
+                }
+                Incoming::Flood => return Err(Stop::Bye("[LIMIT] the command is far too long")),
+            }
+        }
+    }
+
+    /// Takes or refuses an announced literal.
+    async fn literal(&mut self, length: u64, waits: bool) -> Result<(), Stop> {
+        let so_far = self.connection.reader.so_far();
+        let (tag, mailbox) = announced_append(&so_far);
+        if let Some(reply) = self.refuse_literal(length, waits, mailbox.as_deref()) {
+            self.connection.reader.refuse();
+            self.append_share = None;
+            return self.finish(tag.as_deref(), &reply);
+        }
+        if length > SMALL_APPEND_BYTES {
+            self.connection.flush().await?;
+            let wanted = (length / 1024 + 1).min(APPEND_MEMORY_KIB as u64) as u32;
+            let memory = Arc::clone(&self.context.limits.append_memory_kib);
+            match timeout_at(self.connection.transfer_deadline(), memory.acquire_many_owned(wanted)).await {
+                Ok(Ok(share)) => self.append_share = Some(share),
+                _ => return Err(Stop::Bye("too many large messages are coming in; try again")),
+            }
+        }
+        self.connection.reader.accept();
+        if waits {
+            self.connection.line("+ go on");
+        }
+        Ok(())
+    }
+
+    /// Until when the client may be silent.
+    fn deadline(&self) -> Instant {
+        if self.account.is_none() {
+            self.login_deadline
+        } else if self.connection.reader.is_empty() {
+            Instant::now() + self.context.limits.idle_timeout
+        } else {
+            self.connection.transfer_deadline()
+        }
+    }
+
+    /// Why an announced literal is not wanted, if so. The client has not sent it when it waits.
+    fn refuse_literal(&mut self, length: u64, waits: bool, mailbox: Option<&str>) -> Option<Reply> {
+        let Some(account) = self.account else {
+            return (length > LITERAL_BEFORE_LOGIN_BYTES)
+                .then(|| Reply::bad("[LIMIT] the literal is too long"));
+        };
+        let Some(mailbox) = mailbox else {
+            return (length > LITERAL_BYTES).then(|| Reply::bad("[LIMIT] the literal is too long"));
+        };
+        let most = self.context.limits.message_max_bytes;
+        if length > most {
+            return Some(Reply::no(format!("[TOOBIG] a message can have at most {most} bytes")));
+        }
+        // A small message that is on its way anyhow is checked when it is here.
+        if !waits && length <= SMALL_APPEND_BYTES {
+            return None;
+        }
+        if let Err(error) = self.find(account, mailbox) {
+            return Some(Reply::refused_target(&error));
+        }
+        match self.context.store.quota(account) {
+            Ok(Some(quota)) if !quota.has_room(length, 1) => Some(Reply::refused(&StoreError::OverQuota)),
+            Ok(_) => None,
+            Err(error) => Some(Reply::refused(&error)),
+        }
+    }
+
+    /// Carries one command out and answers it.
+    async fn command(&mut self, wire: &Bytes) -> Result<(), Stop> {
+        match parse::parse(wire) {
+            Ok(Tagged { tag, command }) => {
+                let reply = self.carry_out(&tag, command).await?;
+                self.finish(Some(&tag), &reply)
+            }
+            Err(rejected) => self.finish(rejected.tag.as_deref(), &Reply::fault(&rejected.fault)),
+        }
+    }
+
+    /// Writes a tagged reply and counts commands that were not understood.
+    fn finish(&mut self, tag: Option<&str>, reply: &Reply) -> Result<(), Stop> {
+        reply.write(tag, &mut self.connection.out);
+        if !reply.is_bad() {
+            self.bad_commands = 0;
+            return Ok(());
+        }
+        self.bad_commands += 1;
+        if self.bad_commands >= self.context.limits.bad_commands_max {
+            return Err(Stop::Bye("too many commands that are not understood"));
+        }
+        Ok(())
+    }
+
+    async fn carry_out(&mut self, tag: &str, command: Command) -> Result<Reply, Stop> {
+        match command {
+            Command::Capability => {
+                let line = format!("* CAPABILITY {}", self.capabilities());
+                self.connection.line(&line);
+                Ok(Reply::ok("that is all"))
+            }
+            Command::Noop => self.told(true, Reply::ok("done")).await,
+            Command::Logout => {
+                self.connection.line("* BYE until next time");
+                Reply::ok("done").write(Some(tag), &mut self.connection.out);
+                Err(Stop::Logout)
+            }
+            Command::Id(_) => Ok(self.identify()),
+            other => match self.account {
+                None => self.before_login(tag, other).await,
+                Some(account) => self.after_login(tag, account, other).await,
+            },
+        }
+    }
+
+    async fn before_login(&mut self, tag: &str, command: Command) -> Result<Reply, Stop> {
+        match command {
+            Command::StartTls => self.start_tls(tag).await,
+            Command::Authenticate { mechanism, initial } => self.sasl(&mechanism, initial).await,
+            Command::Login { user, password } => self.login(&user, &password).await,
+            _ => Ok(Reply::bad("log in first")),
+        }
+    }
+
+    async fn after_login(&mut self, tag: &str, account: AccountId, command: Command) -> Result<Reply, Stop> {
+        match command {
+            Command::StartTls | Command::Authenticate { .. } | Command::Login { .. } => {
+                Ok(Reply::bad("you are logged in already"))
+            }
+            Command::Enable(names) => Ok(self.enable(&names)),
+            Command::Namespace => {
+                self.connection.line("* NAMESPACE ((\"\" \"/\")) NIL NIL");
+                Ok(Reply::ok("done"))
+            }
+            Command::Idle => self.idle().await,
+            Command::Select { mailbox, read_only, parameters } => {
+                self.select(account, &mailbox, read_only, parameters).await
+            }
+            Command::List(request) => {
+                let reply = self.list(account, &request)?;
+                self.told(true, reply).await
+            }
+            Command::Lsub { reference, pattern } => {
+                let reply = self.lsub(account, &reference, &pattern)?;
+                self.told(true, reply).await
+            }
+            Command::Check | Command::Close | Command::Unselect | Command::Expunge { .. } => {
+                self.selected_command(tag, command).await
+            }
+            Command::Search { .. } | Command::Fetch { .. } | Command::Store { .. } | Command::Copy { .. } => {
+                self.selected_command(tag, command).await
+            }
+            other => {
+                let reply = self.mailbox_command(account, other).await?;
+                self.told(true, reply).await
+            }
+        }
+    }
+
+    async fn selected_command(&mut self, tag: &str, command: Command) -> Result<Reply, Stop> {
+        if self.selected.is_none() {
+            return Ok(Reply::bad("select a mailbox first"));
+        }
+        match command {
+            Command::Check => self.told(true, Reply::ok("everything is on disk")).await,
+            Command::Close => self.close_mailbox().await,
+            Command::Unselect => {
+                self.leave_mailbox().await;
+                Ok(Reply::ok("no mailbox is selected"))
+            }
+            Command::Expunge { uids } => self.expunge(uids).await,
+            Command::Search { uid, returns, key } => self.search(tag, uid, returns, &key).await,
+            Command::Fetch { uid, set, items, changed_since } => {
+                self.fetch(uid, &set, items, changed_since).await
+            }
+            Command::Store { uid, set, unchanged_since, mode, silent, flags } => {
+                let change = messages::FlagChange { unchanged_since, mode, silent, flags };
+                self.store_flags(uid, &set, change).await
+            }
+            Command::Copy { uid, remove, set, mailbox } => self.copy(uid, remove, &set, &mailbox).await,
+            // The caller sends nothing else here.
+            _ => Ok(Reply::bad("this is no command about messages")),
+        }
+    }
+
+    fn telling(&self, expunge: bool, uid: bool) -> Telling {
+        Telling { expunge, condstore: self.condstore, uid: uid || self.condstore }
+    }
+}
+
+/// Reads from the store where it may take long: bodies, and many rows at once. Short look-ups are made
+/// in place.
+async fn read_long<T, F>(store: &Store, read: F) -> Result<T, StoreError>
+where
+    T: Send + 'static,
+    F: FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+{
+    let store = store.clone();
+    tokio::task::spawn_blocking(move || read(&store)).await.unwrap_or(Err(StoreError::Closed))
 }

@@ -1,0 +1,250 @@
+//! What this session has told its client about the selected mailbox.
+//!
+//! The store moves on while the client still counts by old numbers. A view changes only together with
+//! the untagged responses that tell the client, so sequence numbers always mean the same on both sides.
+
+use std::io::Write;
+use std::ops::Range;
+use std::sync::Arc;
+
+use store::{Changes, Entry, Flags, Mailbox, MailboxId, ModSeq, Snapshot, Uid, UidRanges};
+
+use super::reply::{RECENT, write_flag_lists, write_flags};
+use crate::parse::SequenceSet;
+
+/// How changes are told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Telling {
+    /// EXPUNGE may be sent now (RFC 3501 section 7.4.1).
+    pub expunge: bool,
+    /// The client enabled CONDSTORE: tell modification sequences.
+    pub condstore: bool,
+    /// Tell UIDs, because the command is a UID command or CONDSTORE is enabled.
+    pub uid: bool,
+}
+
+/// See the module's page.
+#[derive(Debug)]
+pub(super) struct View {
+    pub mailbox: MailboxId,
+    pub read_only: bool,
+    /// Messages by ascending UID; their place is the sequence number less one.
+    entries: Vec<Entry>,
+    /// Names of the keyword bits.
+    pub keywords: Arc<[String]>,
+    /// Everything up to here has been looked at.
+    pub modseq: ModSeq,
+    /// UIDs that are gone from the store and not yet from the client, ascending.
+    gone: Vec<Uid>,
+    /// Messages came in while the mailbox was selected, and are `\Recent` here.
+    pub took_recent: bool,
+}
+
+/// A sequence number beyond the last message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NoSuchNumber;
+
+impl View {
+    /// The view of a client that just selected the mailbox. Messages from `first_recent` on are its own
+    /// `\Recent` ones.
+    pub fn new(snapshot: Snapshot, read_only: bool, first_recent: Uid) -> Self {
+        let mut entries = snapshot.entries.to_vec();
+        for entry in entries.iter_mut().rev().take_while(|entry| entry.uid >= first_recent) {
+            entry.flags = entry.flags.union(RECENT);
+        }
+        Self {
+            mailbox: snapshot.mailbox.id,
+            read_only,
+            entries,
+            keywords: snapshot.mailbox.keywords.into(),
+            modseq: snapshot.mailbox.highest_modseq,
+            gone: Vec::new(),
+            took_recent: false,
+        }
+    }
+
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// How many messages are `\Recent` here.
+    pub fn recent(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.flags.contains(RECENT)).count()
+    }
+
+    /// Sequence number of the first message without `\Seen`.
+    pub fn first_unseen(&self) -> Option<usize> {
+        self.entries.iter().position(|entry| !entry.flags.contains(Flags::SEEN)).map(|at| at + 1)
+    }
+
+    /// Whether the message is gone from the store, as far as this view has heard.
+    pub fn is_gone(&self, uid: Uid) -> bool {
+        self.gone.binary_search(&uid).is_ok()
+    }
+
+    /// The highest UID, which `*` stands for.
+    pub fn last_uid(&self) -> Uid {
+        self.entries.last().map_or(0, |entry| entry.uid)
+    }
+
+    /// The messages of a set, as ascending places. Sequence numbers must exist; UIDs need not.
+    pub fn places(&self, set: &SequenceSet, uid: bool) -> Result<Vec<Range<usize>>, NoSuchNumber> {
+        let count = self.entries.len();
+        if uid {
+            let ranges = set.resolve(self.last_uid()).into_iter().map(|(first, last)| {
+                let start = self.entries.partition_point(|entry| entry.uid < first);
+                start..self.entries.partition_point(|entry| entry.uid <= last)
+            });
+            return Ok(ranges.filter(|range| !range.is_empty()).collect());
+        }
+        // `*` does not exist either in an empty mailbox (RFC 3501 section 9, seq-number).
+        if count == 0 || set.highest() as usize > count {
+            return Err(NoSuchNumber);
+        }
+        Ok(set
+            .resolve(count as u32)
+            .into_iter()
+            .map(|(first, last)| first as usize - 1..last as usize)
+            .collect())
+    }
+
+    /// The same messages as UIDs for the store. What lies between the ends is in the view or has been
+    /// expunged for good, so the ends are enough.
+    pub fn uids(&self, places: &[Range<usize>]) -> UidRanges {
+        places
+            .iter()
+            .filter_map(|range| self.entries.get(range.clone()))
+            .filter_map(|slice| Some(slice.first()?.uid..=slice.last()?.uid))
+            .collect()
+    }
+
+    /// Where a UID is.
+    pub fn place(&self, uid: Uid) -> Option<usize> {
+        self.entries.binary_search_by_key(&uid, |entry| entry.uid).ok()
+    }
+
+    /// Takes over what this session's own STORE did; telling is the caller's business. False when the
+    /// message is not in the view.
+    pub fn note(&mut self, now: &Entry) -> bool {
+        let Some(entry) = self.place(now.uid).and_then(|place| self.entries.get_mut(place)) else {
+            return false;
+        };
+        entry.flags = now.flags.union(Flags(entry.flags.0 & RECENT.0));
+        entry.modseq = now.modseq;
+        true
+    }
+
+    /// Takes over the mailbox's keywords and tells them if there are new ones.
+    pub fn note_keywords(&mut self, keywords: &[String], out: &mut Vec<u8>) {
+        if *self.keywords != *keywords {
+            self.keywords = keywords.into();
+            write_flag_lists(out, keywords, self.read_only);
+        }
+    }
+
+    /// Takes over changes of the store and tells the client, as far as it may hear them now.
+    pub fn apply(&mut self, changes: &Changes, telling: Telling, out: &mut Vec<u8>) {
+        self.note_keywords(&changes.mailbox.keywords, out);
+        for now in &changes.changed {
+            self.tell_changed(now, telling, out);
+        }
+        if !changes.expunged.is_empty() {
+            let known: Vec<Uid> =
+                changes.expunged.iter().copied().filter(|uid| self.place(*uid).is_some()).collect();
+            self.gone.extend(known);
+            self.gone.sort_unstable();
+            self.gone.dedup();
+        }
+        if telling.expunge {
+            self.tell_expunged(out);
+        }
+        self.take_arrivals(&changes.arrived, out);
+        self.modseq = changes.mailbox.highest_modseq;
+    }
+
+    /// The same from a whole snapshot, where the store's log of changes does not reach back far enough.
+    pub fn compare(&mut self, snapshot: &Snapshot, telling: Telling, out: &mut Vec<u8>) {
+        let now = &snapshot.entries;
+        let find =
+            |uid: Uid| now.binary_search_by_key(&uid, |entry| entry.uid).ok().and_then(|at| now.get(at));
+        let expunged =
+            self.entries.iter().map(|entry| entry.uid).filter(|uid| find(*uid).is_none()).collect();
+        let last = self.last_uid();
+        let changes = Changes {
+            mailbox: Mailbox::clone(&snapshot.mailbox),
+            arrived: now.iter().filter(|entry| entry.uid > last).copied().collect(),
+            changed: now
+                .iter()
+                .filter(|entry| entry.uid <= last && entry.modseq > self.modseq)
+                .copied()
+                .collect(),
+            expunged,
+            complete: true,
+        };
+        self.apply(&changes, telling, out);
+    }
+
+    /// Sends the EXPUNGE responses that are owed, from the last message on, so that none of them moves the
+    /// number of another.
+    pub fn tell_expunged(&mut self, out: &mut Vec<u8>) {
+        if self.gone.is_empty() {
+            return;
+        }
+        for uid in self.gone.iter().rev() {
+            if let Some(place) = self.place(*uid) {
+                let _ = write!(out, "* {} EXPUNGE\r\n", place + 1);
+            }
+        }
+        let gone = std::mem::take(&mut self.gone);
+        self.entries.retain(|entry| gone.binary_search(&entry.uid).is_err());
+    }
+
+    fn tell_changed(&mut self, now: &Entry, telling: Telling, out: &mut Vec<u8>) {
+        let Some(place) = self.place(now.uid) else { return };
+        let Some(before) = self.entries.get(place).copied() else { return };
+        if before.modseq >= now.modseq {
+            return;
+        }
+        self.note(now);
+        let same = before.flags.without(RECENT) == now.flags;
+        if same && !telling.condstore {
+            return;
+        }
+        if let Some(entry) = self.entries.get(place) {
+            write_flag_change(out, place, entry, &self.keywords, telling);
+        }
+    }
+
+    fn take_arrivals(&mut self, arrived: &[Entry], out: &mut Vec<u8>) {
+        let last = self.last_uid();
+        let before = self.entries.len();
+        for entry in arrived.iter().filter(|entry| entry.uid > last) {
+            // Whether another session will see it as recent too is undefined (RFC 3501 section 2.3.2).
+            self.entries.push(Entry { flags: entry.flags.union(RECENT), ..*entry });
+        }
+        if self.entries.len() > before {
+            self.took_recent |= !self.read_only;
+            let _ = write!(out, "* {} EXISTS\r\n* {} RECENT\r\n", self.entries.len(), self.recent());
+        }
+    }
+}
+
+/// Writes `* n FETCH (FLAGS (...))` with what else the client wants to know.
+pub(super) fn write_flag_change(
+    out: &mut Vec<u8>,
+    place: usize,
+    entry: &Entry,
+    keywords: &[String],
+    telling: Telling,
+) {
+    let _ = write!(out, "* {} FETCH (", place + 1);
+    if telling.uid {
+        let _ = write!(out, "UID {} ", entry.uid);
+    }
+    if telling.condstore {
+        let _ = write!(out, "MODSEQ ({}) ", entry.modseq);
+    }
+    out.extend_from_slice(b"FLAGS ");
+    write_flags(out, entry.flags, keywords);
+    out.extend_from_slice(b")\r\n");
+}
