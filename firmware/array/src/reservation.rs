@@ -66,26 +66,26 @@ impl Reservation {
         Ok(Reading { started, keys, holder })
     }
 
-    /// Takes the reservation with key `own`: from nobody, from an earlier epoch of either box, or once
-    /// more from itself after its path has changed. Gives the reading that proves it.
-    pub fn take(&mut self, own: Key) -> Result<Reading, ReservationError> {
+    /// Takes the reservation with key `own`: from nobody, from the holder with key `over`, or once more
+    /// from itself after its path has changed. Gives the reading that proves it.
+    ///
+    /// Any other holder wins ([`ReservationError::Lost`]), and so does one of the same or a later epoch.
+    pub fn take(&mut self, own: Key, over: Option<u64>) -> Result<Reading, ReservationError> {
         self.device.probe()?;
         self.refuse_strangers(&self.read()?)?;
         self.register(own)?;
-        let taken = self.take_registered(own);
-        if let Err(ReservationError::Lost(_) | ReservationError::Stranger(_) | ReservationError::Unsettled) =
-            &taken
-        {
-            self.withdraw()?;
+        let taken = self.take_registered(own, over);
+        if matches!(taken, Err(ReservationError::Lost(_) | ReservationError::Stranger(_))) {
+            self.unregister(own, false)?;
         }
         taken
     }
 
-    fn take_registered(&mut self, own: Key) -> Result<Reading, ReservationError> {
+    fn take_registered(&mut self, own: Key, over: Option<u64>) -> Result<Reading, ReservationError> {
         for _ in 0..ROUNDS_MAX {
             let reading = self.read()?;
             self.refuse_strangers(&reading)?;
-            match self.act_on(&reading, own) {
+            match self.act_on(&reading, own, over) {
                 // Somebody changed it between look and act: look again.
                 Err(ReservationError::Scsi(ScsiError::ReservationConflict)) => continue,
                 other => other?,
@@ -101,7 +101,7 @@ impl Reservation {
     }
 
     /// One step from what `reading` shows towards holding it.
-    fn act_on(&mut self, reading: &Reading, own: Key) -> Result<(), ReservationError> {
+    fn act_on(&mut self, reading: &Reading, own: Key, over: Option<u64>) -> Result<(), ReservationError> {
         let Some(holder) = reading.holder else {
             return Ok(self.device.reserve_out(ReserveOut::Reserve, own.encode(), 0, false)?);
         };
@@ -113,7 +113,7 @@ impl Reservation {
                 other => Ok(other?),
             };
         }
-        if key.epoch() >= own.epoch() {
+        if over != Some(holder.key) || key.epoch() >= own.epoch() {
             return Err(ReservationError::Lost(key));
         }
         Ok(self.preempt(own, holder.key)?)
@@ -136,20 +136,23 @@ impl Reservation {
         Ok(())
     }
 
-    /// Gives the reservation up and withdraws this path's registration, whatever its key is. Not
-    /// holding it is fine.
-    pub fn release(&mut self, own: Key) -> Result<(), ReservationError> {
+    /// Withdraws this path's registration. With `release` a reservation it holds is given up as well;
+    /// without, a holder stays registered: the end of its registration would end its reservation, and
+    /// leave the LUN open to everybody. Not holding or not being registered is fine.
+    pub fn unregister(&mut self, own: Key, release: bool) -> Result<(), ScsiError> {
         self.device.probe()?;
-        match self.device.reserve_out(ReserveOut::Release, own.encode(), 0, false) {
-            // Not registered with this key: there is nothing of this epoch to release.
-            Ok(()) | Err(ScsiError::ReservationConflict) => {}
-            Err(error) => return Err(error.into()),
+        let holds = self.read()?.holder.is_some_and(|holder| holder.key == own.encode());
+        if holds && !release {
+            return Ok(());
         }
-        Ok(self.withdraw()?)
-    }
-
-    /// Withdraws this path's registration, whatever its key is; a reservation it held ends with it.
-    pub fn withdraw(&self) -> Result<(), ScsiError> {
+        if holds {
+            match self.device.reserve_out(ReserveOut::Release, own.encode(), 0, false) {
+                // Preempted since the look: there is nothing to release any more.
+                Ok(()) | Err(ScsiError::ReservationConflict) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // Whatever this path is registered with, an earlier epoch's key for example.
         self.device.reserve_out(ReserveOut::RegisterAndIgnoreExistingKey, 0, 0, false)
     }
 

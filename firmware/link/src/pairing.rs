@@ -32,7 +32,7 @@ pub use host::{Host, HostEvent};
 pub use joiner::{Joiner, JoinerEvent};
 
 /// Longest description of a box, in bytes.
-pub const ABOUT_MAX_BYTES: usize = 256;
+pub const ABOUT_MAX_BYTES: usize = 400;
 /// Longest settings that can be handed over, in bytes.
 pub const PARCEL_MAX_BYTES: usize = 16 * 1024;
 /// Between two offers, in milliseconds.

@@ -112,6 +112,23 @@ fn a_page_never_written_holds_no_frame() {
 }
 
 #[test]
+fn a_slot_is_read_as_a_record_of_its_owner_only() {
+    let (mut a, b) = (link(Node::A, 1), link(Node::B, 2));
+    let mut page = [0; 4096];
+    let frame = a.seal(Medium::Array, &7_u32).unwrap();
+    page[..frame.len()].copy_from_slice(&frame);
+    for reader in [&a, &b] {
+        assert_eq!(reader.read_slot::<u32>(Node::A, &page), Some(7));
+        assert_eq!(reader.read_slot::<u32>(Node::B, &page), None);
+    }
+    let stranger = Link::new(77, &[8; 32], Node::B, &[2; 32]);
+    assert_eq!(stranger.read_slot::<u32>(Node::A, &page), None);
+    let frame = a.seal(Medium::Serial, &7_u32).unwrap();
+    page[..frame.len()].copy_from_slice(&frame);
+    assert_eq!(b.read_slot::<u32>(Node::A, &page), None);
+}
+
+#[test]
 fn a_payload_that_does_not_fit_is_refused() {
     let (mut a, _) = acquainted();
     let long = "x".repeat(crate::PAYLOAD_MAX_BYTES);

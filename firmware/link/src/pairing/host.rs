@@ -144,6 +144,13 @@ impl Host {
         }
     }
 
+    /// A beat of the other box came in: it has the settings, whatever became of its last message.
+    pub fn heard_beat(&mut self) -> Option<HostEvent> {
+        let guest = self.guest.as_mut().filter(|guest| matches!(guest.stage, Stage::Sending { .. }))?;
+        guest.stage = Stage::Saved;
+        Some(HostEvent::Saved)
+    }
+
     fn joined(&mut self, offer: &Key, key: &Key, sealed: &[u8]) -> Option<HostEvent> {
         // A repeated question of the guest we have: what answers it is under way.
         if self.guest.as_ref().is_some_and(|guest| guest.key == *key && guest.offer == *offer) {

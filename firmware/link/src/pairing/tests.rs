@@ -115,6 +115,19 @@ fn an_exchange_that_goes_silent_is_given_up_on_both_sides() {
 }
 
 #[test]
+fn a_beat_of_the_new_box_stands_for_its_lost_last_word() {
+    let mut line = Line::new(|_| false);
+    line.run(2_000, b"");
+    line.joiner.join(b"second box", line.now_ms).unwrap();
+    let join = line.joiner.poll(line.now_ms).unwrap().unwrap();
+    assert_eq!(line.host.heard_beat(), None);
+    assert!(matches!(line.host.hear(&join), Some(HostEvent::Asked { .. })));
+    assert_eq!(line.host.heard_beat(), None);
+    line.host.accept(b"settings").unwrap();
+    assert_eq!(line.host.heard_beat(), Some(HostEvent::Saved));
+}
+
+#[test]
 fn a_box_turned_away_says_why_and_may_ask_again() {
     let mut line = Line::new(|_| false);
     line.run(2_000, b"");
