@@ -1,5 +1,6 @@
 //! What goes wrong, drawn from the seed.
 
+use cluster::config::LAPSE_MAX_MS;
 use cluster::{Command, Event, Node};
 
 use crate::host::Path;
@@ -53,7 +54,7 @@ impl World {
 
     /// The whole machine stands still, its clock and its watchdog with it.
     fn freeze(&mut self, node: usize) {
-        if self.hosts[node].core.is_none() || self.hosts[node].frozen_until.is_some() {
+        if !self.may_stand_still(node) {
             return;
         }
         let ms = self.rng.range(300, 25_000);
@@ -64,7 +65,7 @@ impl World {
 
     /// The processor does not come to the cluster service; clock and watchdog go on.
     fn hang(&mut self, node: usize) {
-        if self.hosts[node].core.is_none() || self.hosts[node].frozen_until.is_some() {
+        if !self.may_stand_still(node) {
             return;
         }
         let ms = self.rng.range(300, 10_000);
@@ -75,6 +76,11 @@ impl World {
         if self.rng.chance(800) {
             self.after(crate::world::TIMING.2, node, Due::Watchdog);
         }
+    }
+
+    fn may_stand_still(&self, node: usize) -> bool {
+        let host = &self.hosts[node];
+        host.core.is_some() && host.frozen_until.is_none() && self.now >= self.forgotten_until
     }
 
     fn cut_cable(&mut self, cable: usize) {
@@ -91,13 +97,15 @@ impl World {
         self.at(self.now + ms, node, None, Due::PathUp);
     }
 
-    /// The array restarts and forgets its reservations. Not while a box stands still: an array that
-    /// forgets whom it locked out cannot keep out a box that does not know it, by no protocol.
+    /// The array restarts and forgets its reservations. Not while a box stands still, nor before an
+    /// owner that was locked out has had the time to reset: an array that forgets whom it locked out
+    /// cannot keep out a box that does not know it, by no protocol.
     fn lose_array(&mut self) {
         if self.hosts.iter().any(|host| host.frozen_until.is_some()) {
             return;
         }
         let ms = self.rng.range(2_000, 15_000);
+        self.forgotten_until = self.now + ms + LAPSE_MAX_MS;
         self.say(0, || format!("the array restarts and is back in {ms} ms"));
         self.array.forget_reservations();
         for node in 0..2 {

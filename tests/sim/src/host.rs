@@ -266,6 +266,7 @@ impl Host {
                 Once::End(Ok(()))
             }
             Order::Unreserve { release, .. } => {
+                self.proof = None;
                 if release || !array.is_holder(self.nexus) {
                     array.unregister(self.nexus);
                 }

@@ -84,6 +84,8 @@ pub(crate) struct World {
     pub array: Array,
     pub cables: [Cable; 2],
     pub healed_at: Option<u64>,
+    /// Until then the array may not know whom it has to keep out.
+    pub forgotten_until: u64,
     pub flaw: Flaw,
     pub checks: Checks,
     queue: BinaryHeap<Reverse<Entry>>,
@@ -101,6 +103,7 @@ impl World {
             array: Array::new(flaw),
             cables: [Cable { delay_max_ms: 20, ..Cable::default() }; 2],
             healed_at: None,
+            forgotten_until: 0,
             flaw,
             checks: Checks::default(),
             queue: BinaryHeap::new(),

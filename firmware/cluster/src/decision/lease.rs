@@ -2,7 +2,7 @@
 
 use super::{Core, State};
 use crate::config::LAPSE_MAX_MS;
-use crate::{Action, Beat, Decided, HeldProof, Key, NotHeld, Reading, Role, Step, Time};
+use crate::{Action, Beat, Decided, HeldProof, Key, NotHeld, Reading, Step, Time};
 
 /// The key this box claims with, and the proof that it holds.
 #[derive(Debug, Default)]
@@ -76,10 +76,11 @@ impl Core {
         if self.lease.in_force.is_none() || beat.claim <= key.epoch() {
             return;
         }
-        if beat.role == Role::Active && self.is_mounted() && self.valid_proof().is_none() {
+        // This box has offered the group already: the sooner it is gone, the better.
+        if self.is_mounted() && self.lapsed_ms() > self.config.lease_ms / 3 {
             let claim = beat.claim;
             return self
-                .fence(format!("the other box serves with epoch {claim}, and this one has no proof"), out);
+                .fence(format!("the other box takes with epoch {claim}, and this one has no proof"), out);
         }
         if self.lease.contested == challenge {
             return;

@@ -126,8 +126,10 @@ impl Core {
             _ => return self.finish_release(out),
         };
         if release.step == Step::Unreserve {
-            // Nothing is mounted any more, so nothing is held still either.
+            // Nothing is mounted any more: nothing is held still, and not even the slot is written.
             self.lease.lapsed_at = None;
+            self.lease.in_force = None;
+            self.lease.proof = None;
         }
         self.pursue_release(out);
     }
