@@ -54,11 +54,11 @@ impl Array {
             .spawn()
             .map_err(|source| tool::missing("tgtd", source))?;
         let array = Self { daemon };
-        array.configure(lun)?;
+        Self::configure(lun)?;
         Ok(array)
     }
 
-    fn configure(&self, lun: &Path) -> Result<()> {
+    fn configure(lun: &Path) -> Result<()> {
         let began = Instant::now();
         loop {
             match tgtadm("target", "new", &["--tid", "1", "--targetname", TARGET]) {

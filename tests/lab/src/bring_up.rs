@@ -14,7 +14,7 @@ use crate::phrases;
 use crate::wizard;
 
 /// A box's console shows something this long after power-on at the latest.
-const BOOT_MAX: Duration = Duration::from_secs(120);
+const BOOT_MAX: Duration = Duration::from_mins(2);
 /// The service is there this long after the boxes are.
 const SERVICE_MAX: Duration = Duration::from_secs(90);
 /// How often a box is asked for its status while waiting.
@@ -76,7 +76,7 @@ impl Lab {
 
     /// Waits until one of `boxes` serves.
     pub fn wait_for_active(&self, boxes: &[BoxName]) -> Result<BoxName> {
-        self.poll("a box that serves", SERVICE_MAX, || {
+        poll("a box that serves", SERVICE_MAX, || {
             let mut seen = Vec::new();
             for name in boxes {
                 match self.box_status(*name) {
@@ -91,7 +91,7 @@ impl Lab {
 
     /// Waits until one box serves and the other could.
     pub fn wait_for_pair(&self) -> Result<()> {
-        self.poll("a pair of one active box and one that stands by", SERVICE_MAX, || {
+        poll("a pair of one active box and one that stands by", SERVICE_MAX, || {
             let statuses = BoxName::ALL.map(|name| self.box_status(name).unwrap_or(Value::Null));
             if is_pair(&statuses[0], &statuses[1]) || is_pair(&statuses[1], &statuses[0]) {
                 return Ok(());
@@ -109,20 +109,6 @@ impl Lab {
         }
         Ok(())
     }
-
-    fn poll<T>(&self, what: &str, most: Duration, mut look: impl FnMut() -> Result<T, String>) -> Result<T> {
-        let began = Instant::now();
-        loop {
-            match look() {
-                Ok(value) => return Ok(value),
-                Err(seen) if began.elapsed() > most => {
-                    let hint = format!(": {seen}");
-                    return Err(LabError::TooLate { what: what.into(), seconds: most.as_secs(), hint });
-                }
-                Err(_) => thread::sleep(ASK_EVERY),
-            }
-        }
-    }
 }
 
 fn timed(steps: &mut Steps<'_>, text: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
@@ -130,6 +116,20 @@ fn timed(steps: &mut Steps<'_>, text: &str, work: impl FnOnce() -> Result<()>) -
     work()?;
     steps(text, began.elapsed());
     Ok(())
+}
+
+fn poll<T>(what: &str, most: Duration, mut look: impl FnMut() -> Result<T, String>) -> Result<T> {
+    let began = Instant::now();
+    loop {
+        match look() {
+            Ok(value) => return Ok(value),
+            Err(seen) if began.elapsed() > most => {
+                let hint = format!(": {seen}");
+                return Err(LabError::TooLate { what: what.into(), seconds: most.as_secs(), hint });
+            }
+            Err(_) => thread::sleep(ASK_EVERY),
+        }
+    }
 }
 
 fn is_pair(one: &Value, other: &Value) -> bool {

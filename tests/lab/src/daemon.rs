@@ -20,7 +20,7 @@ use crate::place::Place;
 use crate::protocol::{Line, Plan, Reply, Request};
 
 /// How long both boxes may take to stop in order.
-const STOP_MAX: Duration = Duration::from_secs(60);
+const STOP_MAX: Duration = Duration::from_mins(1);
 
 /// The outer half: takes the loopback ports while it still has the host's network, starts the inner
 /// half, and waits for its end.

@@ -77,11 +77,11 @@ impl Lab {
         };
         let found: Vec<_> = self.faults().iter().copied().filter(wanted).collect();
         // Cables first, so that a box that gets power finds them whole.
-        let (power, cables): (Vec<(BoxName, Kind)>, Vec<(BoxName, Kind)>) =
-            found.iter().copied().partition(|(_, kind)| matches!(kind, Kind::PowerCut | Kind::PowerButton));
-        for fault in cables.into_iter().chain(power) {
-            self.mend(fault.0, fault.1)?;
-            self.faults().remove(&fault);
+        let mut in_order = found.clone();
+        in_order.sort_by_key(|(_, kind)| matches!(kind, Kind::PowerCut | Kind::PowerButton));
+        for (name, kind) in in_order {
+            self.mend(name, kind)?;
+            self.faults().remove(&(name, kind));
         }
         Ok(found)
     }

@@ -3,6 +3,7 @@
 //! Packets as in its data sheet: type, length (0 to 22), data, CRC low byte first. A command is
 //! answered with its type and 0x40, a refused one with 0xC0; keys are reported as 0x80.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -277,14 +278,14 @@ impl Glass {
                 (false, true) => "\u{25cf} red",
                 (false, false) => "\u{25cb}",
             };
-            text.push_str(&format!("\u{2502} {row} \u{2502} {name}\n"));
+            let _ = writeln!(text, "\u{2502} {row} \u{2502} {name}");
         }
         let state = match (self.fresh, self.backlight) {
             (false, _) => "the box says nothing to it",
             (true, 0) => "backlight off",
             (true, _) => "",
         };
-        text.push_str(&format!("\u{2514}{edge}\u{2518} {state}"));
+        let _ = write!(text, "\u{2514}{edge}\u{2518} {state}");
         text.trim_end().to_owned()
     }
 }

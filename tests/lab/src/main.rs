@@ -3,8 +3,9 @@
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -16,6 +17,7 @@ use lab::machine::Boot;
 use lab::parts::{BoxName, Kind, PORTS_BASE, Which};
 use lab::place::{Place, project_root};
 use lab::protocol::{Line, Plan, Reply, Request, ask};
+use lab::verify::{self, Task};
 use lab::{daemon, glass, namespaces, screen, terminal};
 
 /// Two QEMU boxes, a disk array, displays, consoles, faults, and the judge.
@@ -123,6 +125,27 @@ enum Order {
         #[arg(last = true, required = true)]
         words: Vec<String>,
     },
+    /// Judge: load, faults by a seeded plan, then count what was lost. Uses the lab that runs, or
+    /// starts one and ends it
+    Verify {
+        #[command(flatten)]
+        bench: Bench,
+        /// Faults, separated by commas [default: one of each]
+        #[arg(long, value_delimiter = ',')]
+        faults: Vec<Kind>,
+        /// Go on for so many minutes
+        #[arg(long)]
+        minutes: Option<f64>,
+        /// Stop after so many faults
+        #[arg(long)]
+        cycles: Option<u32>,
+        /// Where chance begins; the same seed gives the same order of faults
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The verdict as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// The lab's own process, outer half
     #[command(hide = true)]
     Daemon {
@@ -184,6 +207,12 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             print_text(&answer["printed"]);
         }
         Order::Exec { words } => exec(&place, &words)?,
+        Order::Verify { bench, faults, minutes, cycles, seed, json } => {
+            let faults = if faults.is_empty() { Kind::value_variants().to_vec() } else { faults };
+            let time = minutes.map(|minutes| Duration::from_secs_f64(minutes.max(0.0) * 60.0));
+            let task = Task { faults, time, cycles, seed };
+            return verify(&arguments.instance, &place, &bench, &task, json);
+        }
         Order::Daemon { plan } => return daemon::run_outside(&serde_json::from_str(&plan)?),
         Order::Inside { plan, listeners } => {
             let listeners: Result<Vec<_>> = listeners.into_iter().map(namespaces::inherit).collect();
@@ -220,7 +249,7 @@ fn up(instance: &str, place: &Place, bench: Bench, boxes: u8, foreground: bool, 
     let asking_place = place.clone();
     let asking = std::thread::spawn(move || client::ask_aloud(&asking_place, &request));
     while !asking.is_finished() && !interrupted.is_finished() {
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(20));
     }
     if asking.is_finished() {
         let answer = asking.join().unwrap_or(Err(LabError::NotRunning));
@@ -255,6 +284,37 @@ fn show_welcome(answer: &Value, plan: &Plan, bare: bool) {
 
 fn own_program() -> Result<PathBuf> {
     std::env::current_exe().doing(|| "the lab's own program is gone".into())
+}
+
+fn verify(instance: &str, place: &Place, bench: &Bench, task: &Task, json: bool) -> Result<ExitCode> {
+    let began = Instant::now();
+    let boxes = BoxName::ALL.to_vec();
+    let owner = if client::is_running(place) {
+        None
+    } else {
+        Some(Owner::start(&own_program()?, &plan(instance, bench)?, bench.fresh)?)
+    };
+    let quiet = |_: &str, _| {};
+    if json {
+        Line::open(place)?.ask(&Request::Up { boxes: boxes.clone() }, quiet)?;
+    } else {
+        client::ask_aloud(place, &Request::Up { boxes: boxes.clone() })?;
+    }
+    // Before any thread is started: a process with threads cannot change its user namespace.
+    namespaces::enter_network(client::first_process(place)?)?;
+    let verdict = verify::judge(place, task, &mut |text| {
+        if !json {
+            println!("  {:>6.1} s  {text}", began.elapsed().as_secs_f64());
+        }
+    })?;
+    println!("{}", if json { verdict.json().to_string() } else { verdict.table() });
+    match owner {
+        Some(owner) => owner.end()?,
+        None => {
+            Line::open(place)?.ask(&Request::Up { boxes }, quiet)?;
+        }
+    }
+    Ok(if verdict.complaints().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn fault(place: &Place, which: Which, kind: Kind, seconds: Option<f64>) -> Result<()> {

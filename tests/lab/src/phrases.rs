@@ -1,7 +1,7 @@
 //! The texts of the console that the lab knows. All of them are here: when the console's wording
 //! changes, this page does.
 
-use crate::parts::BoxName;
+use crate::parts::{ADMIN_PASSWORD, BoxName, DOMAIN};
 
 /// What the lab calls a box at its set-up.
 pub fn box_name(name: BoxName) -> String {
@@ -18,17 +18,17 @@ pub const LEAVE: &[u8] = b"\x03";
 /// Key that asks for the prompt.
 pub const ASK_FOR_LOGIN: &[u8] = b":";
 /// What asks for the administrator's password.
-pub const PASSWORD: &str = "assword";
-/// What the first-boot wizard shows.
-pub const WIZARD: &str = "Set-up";
-/// What the status screen shows.
-pub const STATUS: &str = "Status";
+pub const PASSWORD: &str = "Password: ";
+/// What the first-boot wizard shows first.
+pub const WIZARD: &str = "Language / ";
+/// What the status screen shows in its last row.
+pub const STATUS: &str = "Ctrl-L redraw";
 /// What the wizard shows when the box has its settings.
-pub const SET_UP_DONE: &str = "is set up";
-/// What the wizard shows when an answer could not be carried out.
-pub const SET_UP_FAILED: &str = "could not";
-/// The screen of the wizard is no longer than this.
-pub const WIZARD_SCREEN_BYTES: usize = 2000;
+pub const SET_UP_DONE: &str = "Set-up is complete.";
+/// What the wizard shows before it refuses an answer, or could not carry the answers out.
+pub const SET_UP_FAILED: &str = "error: ";
+/// The question now on the wizard's screen began at most so many bytes ago.
+pub const WIZARD_SCREEN_BYTES: usize = 600;
 
 /// One question of the wizard and the keys that answer it.
 #[derive(Debug, Clone)]
@@ -39,12 +39,38 @@ pub struct Answer {
     pub keys: String,
 }
 
-/// Answers of the first box.
-pub fn first_box() -> Vec<Answer> {
-    Vec::new()
+fn answers(table: &[(&'static str, &str)]) -> Vec<Answer> {
+    table.iter().map(|(question, keys)| Answer { question, keys: (*keys).to_owned() }).collect()
 }
 
-/// Answers of the second box.
+/// Answers of the first box. The LUN is formatted only because the lab says so here.
+pub fn first_box() -> Vec<Answer> {
+    let name = format!("{}\r", box_name(BoxName::A));
+    let password = format!("{ADMIN_PASSWORD}\r");
+    let domain = format!("{DOMAIN}\r");
+    answers(&[
+        (WIZARD, "1"),
+        ("[1/6] Box name", &name),
+        ("[2/6] Public address", "10.77.0.11/24 fd77::11/64\r"),
+        ("[2/6] Gateway", "10.77.0.1\r"),
+        ("[2/6] Name server", "10.77.0.1\r"),
+        ("[3/6] Virtual address", "10.77.0.10/24 fd77::10/64\r"),
+        ("[4/6] LUN", "1\r"),
+        ("[4/6] Type FORMAT", "FORMAT\r"),
+        ("[5/6] Mail domain", &domain),
+        ("[6/6] Administrator's password", &password),
+        ("[6/6] Password again", &password),
+        ("Apply these settings", "yes\r"),
+    ])
+}
+
+/// Answers of the second box: all else it learns over the serial cable.
 pub fn second_box() -> Vec<Answer> {
-    Vec::new()
+    let name = format!("{}\r", box_name(BoxName::B));
+    answers(&[
+        (WIZARD, "1"),
+        ("[1/2] Box name", &name),
+        ("[2/2] Public address", "10.77.0.12/24 fd77::12/64\r"),
+        ("Join the pair", "yes\r"),
+    ])
 }

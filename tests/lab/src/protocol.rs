@@ -125,7 +125,7 @@ pub enum Reply {
 }
 
 /// How long the daemon may be silent between two messages.
-const SILENCE_MAX: Duration = Duration::from_secs(300);
+const SILENCE_MAX: Duration = Duration::from_mins(5);
 
 /// A connection to the daemon.
 #[derive(Debug)]

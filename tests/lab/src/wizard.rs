@@ -8,9 +8,9 @@ use crate::parts::BoxName;
 use crate::phrases::{self, Answer};
 
 /// How long the wizard may take between two questions; formatting the LUN is one of the steps.
-const QUESTION_MAX: Duration = Duration::from_secs(60);
+const QUESTION_MAX: Duration = Duration::from_mins(1);
 /// How long a whole set-up may take.
-const SET_UP_MAX: Duration = Duration::from_secs(180);
+const SET_UP_MAX: Duration = Duration::from_mins(3);
 
 /// The six questions of the first box.
 pub fn set_up_first(lab: &Lab) -> Result<()> {
@@ -36,9 +36,11 @@ fn answer(lab: &Lab, name: BoxName, answers: &[Answer]) -> Result<()> {
         from = found.end;
         match answers.get(found.which) {
             Some(answer) => {
-                console.type_keys(answer.keys.as_bytes());
-                // Only what comes after the answer counts as the next question.
+                let (keys, last) = answer.keys.as_bytes().split_at(answer.keys.len() - 1);
+                console.type_keys(keys);
+                // Only what comes after the answer's last key counts as the next question.
                 from = from.max(console.tape().end());
+                console.type_keys(last);
             }
             None if found.which == answers.len() => return Ok(()),
             None => {
