@@ -120,6 +120,11 @@ pub fn phases(phases: &[Phase]) -> String {
     parts.join(", ")
 }
 
+/// Decisions as the command `records` prints them.
+pub fn record_lines(records: &[Record], language: Language) -> String {
+    listed(records, language, record_table)
+}
+
 fn record_table(records: &[Record], language: Language) -> Table {
     use Text as T;
     let columns = [T::Number, T::At, T::Box, T::Group, T::EpochHeading, T::Decision, T::Cause, T::Phases];

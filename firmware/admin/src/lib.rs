@@ -22,10 +22,11 @@ mod words;
 use std::io::Write;
 use std::process::ExitCode;
 
-pub use answer::{log_line, phases};
+pub use answer::{log_line, phases, record_lines};
 pub use execute::{CHANGE_TIMEOUT, CHECK_TIMEOUT, QUESTION_TIMEOUT, Sockets};
 pub use failure::{EXIT_NOT_RUNNING, EXIT_REFUSED, EXIT_USAGE, Failure};
 pub use language::{Language, fill, from_environment, translation_fault};
+pub use status::peer;
 pub use words::WORDS_MAX;
 
 use answer::Answer;
