@@ -97,10 +97,10 @@ pub const APPEND_MEMORY_KIB: usize = 160 * 1024;
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            login_timeout: Duration::from_secs(60),
+            login_timeout: Duration::from_mins(1),
             idle_timeout: Duration::from_secs(30 * 60 + 30),
-            transfer_timeout: Duration::from_secs(120),
-            keepalive_interval: Duration::from_secs(120),
+            transfer_timeout: Duration::from_mins(2),
+            keepalive_interval: Duration::from_mins(2),
             message_max_bytes: 64 * 1024 * 1024,
             bad_commands_max: 20,
             failed_logins_max: 5,

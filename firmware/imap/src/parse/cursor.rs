@@ -106,16 +106,14 @@ impl<'a> Cursor<'a> {
 
     /// `astring`.
     pub fn astring(&mut self) -> Result<Bytes, Fault> {
-        match self.peek() {
-            Some(b'"' | b'{') => self.string(),
-            _ => {
-                let start = self.position;
-                if self.take_while(is_astring_char).is_empty() {
-                    return Err(Fault::Syntax("an argument is missing"));
-                }
-                Ok(self.input.slice(start..self.position))
-            }
+        if matches!(self.peek(), Some(b'"' | b'{')) {
+            return self.string();
         }
+        let start = self.position;
+        if self.take_while(is_astring_char).is_empty() {
+            return Err(Fault::Syntax("an argument is missing"));
+        }
+        Ok(self.input.slice(start..self.position))
     }
 
     /// `nstring`: `None` for NIL.
@@ -132,15 +130,14 @@ impl<'a> Cursor<'a> {
 
     /// `list-mailbox`: a name that may hold wildcards.
     pub fn list_mailbox(&mut self) -> Result<String, Fault> {
-        let wire = match self.peek() {
-            Some(b'"' | b'{') => self.string()?,
-            _ => {
-                let start = self.position;
-                if self.take_while(|byte| is_astring_char(byte) || matches!(byte, b'%' | b'*')).is_empty() {
-                    return Err(Fault::Syntax("a mailbox pattern is missing"));
-                }
-                self.input.slice(start..self.position)
+        let wire = if matches!(self.peek(), Some(b'"' | b'{')) {
+            self.string()?
+        } else {
+            let start = self.position;
+            if self.take_while(|byte| is_astring_char(byte) || matches!(byte, b'%' | b'*')).is_empty() {
+                return Err(Fault::Syntax("a mailbox pattern is missing"));
             }
+            self.input.slice(start..self.position)
         };
         decode_name(&wire).ok_or(Fault::Syntax("the mailbox pattern is not modified UTF-7"))
     }

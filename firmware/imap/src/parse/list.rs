@@ -66,6 +66,8 @@ pub enum StatusItem {
     HighestModSeq,
     /// `SIZE` (RFC 8438)
     Size,
+    /// `APPENDLIMIT` (RFC 7889)
+    AppendLimit,
 }
 
 impl Cursor<'_> {
@@ -169,6 +171,7 @@ impl Cursor<'_> {
                 "UNSEEN" => StatusItem::Unseen,
                 "HIGHESTMODSEQ" => StatusItem::HighestModSeq,
                 "SIZE" => StatusItem::Size,
+                "APPENDLIMIT" => StatusItem::AppendLimit,
                 _ => return Err(Fault::Syntax("no such item of STATUS")),
             });
             Ok(())

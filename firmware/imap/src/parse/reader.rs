@@ -119,10 +119,11 @@ impl CommandReader {
     pub fn next_command(&mut self) -> Incoming {
         loop {
             match self.state {
-                State::Line { start } => match self.next_line(start) {
-                    Some(incoming) => return incoming,
-                    None => continue,
-                },
+                State::Line { start } => {
+                    if let Some(incoming) = self.next_line(start) {
+                        return incoming;
+                    }
+                }
                 State::Announced { length, waits } => return Incoming::Literal { length, waits },
                 State::Literal { end } => {
                     if self.buffer.len() < end {
@@ -131,10 +132,11 @@ impl CommandReader {
                     self.searched = end;
                     self.state = State::Line { start: end };
                 }
-                State::Skip { literal, skipped } => match self.skip(literal, skipped) {
-                    Some(incoming) => return incoming,
-                    None => continue,
-                },
+                State::Skip { literal, skipped } => {
+                    if let Some(incoming) = self.skip(literal, skipped) {
+                        return incoming;
+                    }
+                }
             }
         }
     }

@@ -8,10 +8,7 @@ use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use message::{
-    SectionSpec, SectionText, Structure, Summary, SummaryView, section_range, select_fields, write_string,
-};
+use message::{Summary, SummaryView};
 use store::{
     BodyRef, Entry, FlagAction, FlagNames, Flags, MailboxId, Row, Store, StoreError, StoreFlags, UidRanges,
 };
@@ -19,15 +16,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::Stop;
 use super::reply::{Reply, write_flags};
+use super::text::{CHUNK_BYTES, Source, Text, is_header_only, write_text_name};
 use super::{Selected, Session, read_long};
-use crate::parse::{FetchItem, Partial, SequenceSet, ZonedTime};
+use crate::parse::{FetchItem, SequenceSet, ZonedTime};
 
-/// Messages of one piece.
-const PIECE_MESSAGES: usize = 256;
+/// Messages of one piece. A hostile message can have a summary of some 100 KiB.
+const PIECE_MESSAGES: usize = 128;
 /// Bytes of bodies in one piece, unless one message alone has more.
 const PIECE_BYTES: usize = 512 * 1024;
-/// Texts longer than this are written chunk by chunk.
-const CHUNK_BYTES: u64 = 256 * 1024;
 
 /// What a FETCH needs of each message.
 #[derive(Debug, Clone)]
@@ -52,7 +48,7 @@ impl Plan {
             items.push(FetchItem::ModSeq);
         }
         let any = |test: fn(&FetchItem) -> bool| items.iter().any(test);
-        let summaries = any(|item| needs_summary(item));
+        let summaries = any(needs_summary);
         Self {
             rows: summaries || any(|item| *item == FetchItem::InternalDate),
             summaries,
@@ -76,11 +72,6 @@ impl Plan {
 fn needs_summary(item: &FetchItem) -> bool {
     use FetchItem::{Body, BodyStructure, Envelope, Rfc822, Rfc822Header, Rfc822Text, Section};
     matches!(item, Envelope | Body | BodyStructure | Rfc822 | Rfc822Header | Rfc822Text | Section { .. })
-}
-
-/// Whether the section is of the message's own header.
-fn is_header_only(section: &SectionSpec) -> bool {
-    section.part.is_empty() && !matches!(section.text, SectionText::All | SectionText::Text)
 }
 
 /// One message to be told about.
@@ -234,7 +225,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             let end = range.end.min(start + CHUNK_BYTES);
             match read_long(&self.context.store, move |store| store.read_range(&body, start..end)).await {
                 Ok(chunk) if chunk.len() as u64 == end - start => {
-                    self.connection.out.extend_from_slice(&chunk)
+                    self.connection.out.extend_from_slice(&chunk);
                 }
                 Ok(_) => return Err(Stop::Gone),
                 Err(error) => {
@@ -405,7 +396,7 @@ fn write_message(
         }
         None => None,
     };
-    let mut source = Source { store, body: row.body, summary, structure: None, whole: None, plan };
+    let mut source = Source::new(store, row.body, summary, plan.bodies);
     begin(out, message);
     for (number, item) in plan.items.iter().enumerate() {
         if number > 0 {
@@ -451,150 +442,4 @@ fn write_message(
     }
     end(out, plan, message, keywords);
     Ok(())
-}
-
-/// Writes the name of a text as its answer repeats it, and tells which text it is.
-fn write_text_name(out: &mut Vec<u8>, item: &FetchItem) -> (SectionSpec, Option<Partial>) {
-    let whole = |text| (SectionSpec { part: Vec::new(), text }, None);
-    match item {
-        FetchItem::Rfc822Header => {
-            out.extend_from_slice(b"RFC822.HEADER ");
-            whole(SectionText::Header)
-        }
-        FetchItem::Rfc822Text => {
-            out.extend_from_slice(b"RFC822.TEXT ");
-            whole(SectionText::Text)
-        }
-        FetchItem::Section { section, partial, .. } => {
-            write_section_name(out, section);
-            if let Some(Partial { start, .. }) = partial {
-                let _ = write!(out, "<{start}>");
-            }
-            out.push(b' ');
-            (section.clone(), *partial)
-        }
-        // What is left is RFC822.
-        _ => {
-            out.extend_from_slice(b"RFC822 ");
-            whole(SectionText::All)
-        }
-    }
-}
-
-fn write_section_name(out: &mut Vec<u8>, section: &SectionSpec) {
-    out.extend_from_slice(b"BODY[");
-    let numbers: Vec<String> = section.part.iter().map(u32::to_string).collect();
-    out.extend_from_slice(numbers.join(".").as_bytes());
-    if !numbers.is_empty() && section.text != SectionText::All {
-        out.push(b'.');
-    }
-    let (name, fields): (&[u8], &[Vec<u8>]) = match &section.text {
-        SectionText::All => (b"", &[]),
-        SectionText::Header => (b"HEADER", &[]),
-        SectionText::HeaderFields(fields) => (b"HEADER.FIELDS (", fields),
-        SectionText::HeaderFieldsNot(fields) => (b"HEADER.FIELDS.NOT (", fields),
-        SectionText::Text => (b"TEXT", &[]),
-        SectionText::Mime => (b"MIME", &[]),
-    };
-    out.extend_from_slice(name);
-    for (number, field) in fields.iter().enumerate() {
-        if number > 0 {
-            out.push(b' ');
-        }
-        let plain =
-            !field.is_empty() && field.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
-        if plain {
-            out.extend_from_slice(field);
-        } else {
-            write_string(out, field);
-        }
-    }
-    if !fields.is_empty() {
-        out.push(b')');
-    }
-    out.push(b']');
-}
-
-/// A text of a message.
-enum Text {
-    /// The message has no such part.
-    Missing,
-    /// The bytes.
-    Here(Bytes),
-    /// Too long to hold: where it is in the message.
-    Long(Range<u64>),
-}
-
-/// One message while its texts are written.
-struct Source<'a> {
-    store: &'a Store,
-    body: BodyRef,
-    summary: Option<SummaryView<'a>>,
-    structure: Option<Structure>,
-    whole: Option<Bytes>,
-    plan: &'a Plan,
-}
-
-impl Source<'_> {
-    fn find(&mut self, section: &SectionSpec, partial: Option<Partial>) -> Result<Text, StoreError> {
-        let Some(range) = self.locate(section) else { return Ok(Text::Missing) };
-        if let SectionText::HeaderFields(names) | SectionText::HeaderFieldsNot(names) = &section.text {
-            let except = matches!(section.text, SectionText::HeaderFieldsNot(_));
-            let chosen = select_fields(&self.read(range)?, names, except);
-            let length = chosen.len() as u64;
-            let cut = cut(0..length, partial);
-            return Ok(Text::Here(Bytes::from(chosen).slice(cut.start as usize..cut.end as usize)));
-        }
-        let range = cut(range, partial);
-        if range.end - range.start > CHUNK_BYTES {
-            return Ok(Text::Long(range));
-        }
-        self.read(range).map(Text::Here)
-    }
-
-    /// Where a section is. What is asked most is known without the tree of parts.
-    fn locate(&mut self, section: &SectionSpec) -> Option<Range<u64>> {
-        let length = u64::from(self.body.length);
-        let header_bytes = self.summary?.header_bytes().min(length);
-        if section.part.is_empty() {
-            return match section.text {
-                SectionText::All => Some(0..length),
-                SectionText::Text => Some(header_bytes..length),
-                SectionText::Mime => None,
-                _ => Some(0..header_bytes),
-            };
-        }
-        if self.structure.is_none() {
-            self.structure = self.summary?.structure();
-        }
-        let range = section_range(self.body.length as usize, self.structure.as_ref()?, section)?;
-        Some(range.start as u64..(range.end as u64).min(length))
-    }
-
-    fn read(&mut self, range: Range<u64>) -> Result<Bytes, StoreError> {
-        if range.start >= range.end {
-            return Ok(Bytes::new());
-        }
-        // A message of ordinary size is read once, with its checksum, whatever is asked of it.
-        if self.plan.bodies && u64::from(self.body.length) <= CHUNK_BYTES {
-            let whole = match &self.whole {
-                Some(whole) => whole.clone(),
-                None => {
-                    let whole = self.store.read_body(&self.body)?;
-                    self.whole = Some(whole.clone());
-                    whole
-                }
-            };
-            let end = (range.end as usize).min(whole.len());
-            return Ok(whole.slice((range.start as usize).min(end)..end));
-        }
-        self.store.read_range(&self.body, range)
-    }
-}
-
-/// The part of a range that a partial fetch asks for (RFC 3501 section 6.4.5).
-fn cut(range: Range<u64>, partial: Option<Partial>) -> Range<u64> {
-    let Some(Partial { start, count }) = partial else { return range };
-    let first = range.start.saturating_add(u64::from(start)).min(range.end);
-    first..first.saturating_add(u64::from(count)).min(range.end)
 }

@@ -142,21 +142,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
     }
 
-    pub(super) fn list(&mut self, account: AccountId, request: &ListRequest) -> Result<Reply, Stop> {
+    pub(super) fn list(&mut self, account: AccountId, request: &ListRequest) -> Reply {
         if request.patterns.iter().map(String::len).sum::<usize>() + request.reference.len()
             > PATTERNS_MAX_BYTES
         {
-            return Ok(Reply::no("[LIMIT] the mailbox pattern is too long"));
+            return Reply::no("[LIMIT] the mailbox pattern is too long");
         }
         // Asks for the delimiter only (RFC 3501 section 6.3.8).
         if !request.extended && request.patterns.iter().all(String::is_empty) {
             self.connection.line("* LIST (\\Noselect) \"/\" \"\"");
-            return Ok(Reply::ok("that is all"));
+            return Reply::ok("that is all");
         }
         let store = &self.context.store;
         let (mailboxes, subscriptions) = match (store.mailboxes(account), store.subscriptions(account)) {
             (Ok(mailboxes), Ok(subscriptions)) => (mailboxes, subscriptions),
-            (Err(error), _) | (_, Err(error)) => return Ok(Reply::refused(&error)),
+            (Err(error), _) | (_, Err(error)) => return Reply::refused(&error),
         };
         let status = request.returns.iter().find_map(|option| match option {
             ListReturn::Status(items) => Some(items.as_slice()),
@@ -168,19 +168,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             if let (Some(items), Some(mailbox)) = (status, found)
                 && let Err(error) = self.status(mailbox, items)
             {
-                return Ok(Reply::refused(&error));
+                return Reply::refused(&error);
             }
         }
-        Ok(Reply::ok("that is all"))
+        Reply::ok("that is all")
     }
 
-    pub(super) fn lsub(&mut self, account: AccountId, reference: &str, pattern: &str) -> Result<Reply, Stop> {
+    pub(super) fn lsub(&mut self, account: AccountId, reference: &str, pattern: &str) -> Reply {
         if pattern.len() + reference.len() > PATTERNS_MAX_BYTES {
-            return Ok(Reply::no("[LIMIT] the mailbox pattern is too long"));
+            return Reply::no("[LIMIT] the mailbox pattern is too long");
         }
         if pattern.is_empty() {
             self.connection.line("* LSUB (\\Noselect) \"/\" \"\"");
-            return Ok(Reply::ok("that is all"));
+            return Reply::ok("that is all");
         }
         let store = &self.context.store;
         match (store.mailboxes(account), store.subscriptions(account)) {
@@ -188,9 +188,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 for line in listing::lsub(&mailboxes, &subscriptions, reference, pattern) {
                     line.write("LSUB", &mut self.connection.out);
                 }
-                Ok(Reply::ok("that is all"))
+                Reply::ok("that is all")
             }
-            (Err(error), _) | (_, Err(error)) => Ok(Reply::refused(&error)),
+            (Err(error), _) | (_, Err(error)) => Reply::refused(&error),
         }
     }
 
@@ -211,6 +211,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                     format!("HIGHESTMODSEQ {}", mailbox.highest_modseq)
                 }
                 StatusItem::Size => format!("SIZE {}", mailbox.bytes),
+                StatusItem::AppendLimit => format!("APPENDLIMIT {}", self.context.limits.message_max_bytes),
             });
         }
         let out = &mut self.connection.out;

@@ -45,7 +45,7 @@ impl FlagChange {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// Tells what has changed, then ends the command.
-    pub(super) async fn told(&mut self, expunge: bool, reply: Reply) -> Result<Reply, Stop> {
+    pub(super) fn told(&mut self, expunge: bool, reply: Reply) -> Result<Reply, Stop> {
         let telling = self.telling(expunge, false);
         self.sync(telling)?;
         Ok(reply)
@@ -137,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
         let Ok(places) = selected.view.places(set, uid) else { return Ok(Reply::bad(NO_SUCH_NUMBER)) };
         if places.is_empty() {
-            return self.told(uid, Reply::ok("there are no such messages")).await;
+            return self.told(uid, Reply::ok("there are no such messages"));
         }
         let wanted = StoreFlags {
             action: match change.mode {
@@ -151,7 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let uids = selected.view.uids(&places);
         let stored = match self.context.store.store_flags(selected.view.mailbox, uids, wanted).await {
             Ok(stored) => stored,
-            Err(error) => return self.told(uid, Reply::refused(&error)).await,
+            Err(error) => return self.told(uid, Reply::refused(&error)),
         };
         let reply = self.tell_stored(uid, &places, &change, &stored);
         let telling = self.telling(uid, uid);
@@ -217,7 +217,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             // UIDs need not exist, so this cannot fail.
             let places = selected.view.places(&set, true).unwrap_or_default();
             if places.is_empty() {
-                return self.told(true, Reply::ok("there are no such messages")).await;
+                return self.told(true, Reply::ok("there are no such messages"));
             }
             uids = Some(selected.view.uids(&places));
         }
@@ -228,7 +228,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Ok(_) => Reply::ok("expunged"),
             Err(error) => Reply::refused(&error),
         };
-        self.told(true, reply).await
+        self.told(true, reply)
     }
 
     /// CLOSE: expunges without telling (RFC 3501 section 6.4.2).
@@ -261,13 +261,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let Ok(places) = view.places(set, uid) else { return Ok(Reply::bad(NO_SUCH_NUMBER)) };
         let gone = places.iter().filter_map(|range| view.entries().get(range.clone())).flatten();
         if !uid && gone.into_iter().any(|entry| view.is_gone(entry.uid)) {
-            return self.told(true, Reply::no(EXPUNGED)).await;
+            return self.told(true, Reply::no(EXPUNGED));
         }
         let reply = match self.copy_to(account, remove, &places, target).await {
             Ok(reply) => reply,
             Err(error) => Reply::refused_target(&error),
         };
-        self.told(true, reply).await
+        self.told(true, reply)
     }
 
     async fn copy_to(

@@ -7,6 +7,7 @@
 //! listing      LIST and LSUB, worked out from names alone
 //! messages     STORE, COPY, MOVE, EXPUNGE, and telling of changes
 //! fetch        FETCH: what to load, in which pieces, how it is written
+//! text         the texts of one message: where a section lies, what is read of it
 //! search       SEARCH: what to load for which message, until it is decided
 //! view         what the client has been told
 //! ```
@@ -19,6 +20,7 @@ mod mailboxes;
 mod messages;
 mod reply;
 mod search;
+mod text;
 mod view;
 
 use std::sync::Arc;
@@ -229,7 +231,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 self.connection.line(&line);
                 Ok(Reply::ok("that is all"))
             }
-            Command::Noop => self.told(true, Reply::ok("done")).await,
+            Command::Noop => self.told(true, Reply::ok("done")),
             Command::Logout => {
                 self.connection.line("* BYE until next time");
                 Reply::ok("done").write(Some(tag), &mut self.connection.out);
@@ -267,12 +269,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 self.select(account, &mailbox, read_only, parameters).await
             }
             Command::List(request) => {
-                let reply = self.list(account, &request)?;
-                self.told(true, reply).await
+                let reply = self.list(account, &request);
+                self.told(true, reply)
             }
             Command::Lsub { reference, pattern } => {
-                let reply = self.lsub(account, &reference, &pattern)?;
-                self.told(true, reply).await
+                let reply = self.lsub(account, &reference, &pattern);
+                self.told(true, reply)
             }
             Command::Check | Command::Close | Command::Unselect | Command::Expunge { .. } => {
                 self.selected_command(tag, command).await
@@ -282,7 +284,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             }
             other => {
                 let reply = self.mailbox_command(account, other).await?;
-                self.told(true, reply).await
+                self.told(true, reply)
             }
         }
     }
@@ -292,7 +294,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             return Ok(Reply::bad("select a mailbox first"));
         }
         match command {
-            Command::Check => self.told(true, Reply::ok("everything is on disk")).await,
+            Command::Check => self.told(true, Reply::ok("everything is on disk")),
             Command::Close => self.close_mailbox().await,
             Command::Unselect => {
                 self.leave_mailbox().await;

@@ -4,6 +4,7 @@
 //! summaries with one query, then single messages their header, and last their whole text. A key is
 //! `None` while what it needs is not loaded (RFC 3501 section 6.4.4).
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use message::{Structure, Summary, SummaryView, decode_words, fields, search_text, sent_day};
@@ -138,7 +139,7 @@ fn answer(
             line.push_str(&number(message).to_string());
         }
         if modseq && let Some(highest) = highest(found) {
-            line.push_str(&format!(" (MODSEQ {highest})"));
+            let _ = write!(line, " (MODSEQ {highest})");
         }
         return line;
     };
@@ -149,16 +150,16 @@ fn answer(
     let has = |option| returns.contains(&option);
     let (first, last) = (found.first(), found.last());
     if let Some(first) = first.filter(|_| has(SearchReturn::Min)) {
-        line.push_str(&format!(" MIN {}", number(first)));
+        let _ = write!(line, " MIN {}", number(first));
     }
     if let Some(last) = last.filter(|_| has(SearchReturn::Max)) {
-        line.push_str(&format!(" MAX {}", number(last)));
+        let _ = write!(line, " MAX {}", number(last));
     }
     if has(SearchReturn::All) && !found.is_empty() {
-        line.push_str(&format!(" ALL {}", sequence_set(found.iter().map(number))));
+        let _ = write!(line, " ALL {}", sequence_set(found.iter().map(number)));
     }
     if has(SearchReturn::Count) {
-        line.push_str(&format!(" COUNT {}", found.len()));
+        let _ = write!(line, " COUNT {}", found.len());
     }
     if modseq {
         // Of MIN and MAX alone, it is that of the messages named (RFC 7162 section 3.1.10).
@@ -169,7 +170,7 @@ fn answer(
             min.into_iter().chain(last.filter(|_| has(SearchReturn::Max))).copied().collect()
         };
         if let Some(highest) = highest(&named) {
-            line.push_str(&format!(" MODSEQ {highest}"));
+            let _ = write!(line, " MODSEQ {highest}");
         }
     }
     line
@@ -215,10 +216,20 @@ struct Facts<'a> {
     number: u32,
     entry: &'a Entry,
     row: Option<&'a Row>,
-    /// Sent date in UTC from the summary, in days; the outer `None` while the summary is not loaded.
-    sent_utc: Option<Option<i64>>,
+    sent: Sent,
     header: Option<Header>,
     text: Option<Texts>,
+}
+
+/// What the summary tells of the sent date.
+#[derive(Debug, Clone, Copy)]
+enum Sent {
+    /// It is not loaded.
+    Unknown,
+    /// There is no Date field, or it cannot be read.
+    Never,
+    /// The day in UTC.
+    Utc(i64),
 }
 
 /// A header as search sees it.
@@ -237,7 +248,7 @@ struct Texts {
 
 impl<'a> Facts<'a> {
     fn new((place, entry): &'a (usize, Entry)) -> Self {
-        Self { number: *place as u32 + 1, entry, row: None, sent_utc: None, header: None, text: None }
+        Self { number: *place as u32 + 1, entry, row: None, sent: Sent::Unknown, header: None, text: None }
     }
 }
 
@@ -304,7 +315,11 @@ fn decide_sent(test: DayTest, facts: &Facts<'_>) -> Option<bool> {
     if let Some(header) = &facts.header {
         return Some(header.sent_day.is_some_and(|day| test.holds(day)));
     }
-    let Some(day) = facts.sent_utc? else { return Some(false) };
+    let day = match facts.sent {
+        Sent::Unknown => return None,
+        Sent::Never => return Some(false),
+        Sent::Utc(day) => day,
+    };
     let around = [day - 1, day, day + 1].map(|day| test.holds(day));
     match around {
         [true, true, true] => Some(true),
@@ -337,7 +352,7 @@ fn look_closer(
             Ok(true) => found.push(*message),
             Ok(false) | Err(StoreError::Gone) => {}
             Err(error @ StoreError::Damaged { .. }) => {
-                tracing::error!(%error, "a message cannot be searched")
+                tracing::error!(%error, "a message cannot be searched");
             }
             Err(error) => return Err(error),
         }
@@ -352,17 +367,18 @@ fn decide_with_row(
     test: &Test,
 ) -> Result<bool, StoreError> {
     let made;
-    let summary = match SummaryView::parse(&row.summary) {
-        Some(summary) => Some(summary),
-        None => {
-            made = Summary::of(&store.read_body(&row.body)?).encode();
-            SummaryView::parse(&made)
-        }
+    let summary = if let Some(summary) = SummaryView::parse(&row.summary) {
+        Some(summary)
+    } else {
+        made = Summary::of(&store.read_body(&row.body)?).encode();
+        SummaryView::parse(&made)
     };
     let mut facts = Facts::new(message);
     facts.row = Some(row);
-    let sent_s = summary.and_then(|summary| summary.sort_keys().sent_date_s);
-    facts.sent_utc = Some(sent_s.map(|sent_s| CalendarDate::of_instant(sent_s, 0).0));
+    facts.sent = match summary.and_then(|summary| summary.sort_keys().sent_date_s) {
+        Some(sent_s) => Sent::Utc(CalendarDate::of_instant(sent_s, 0).0),
+        None => Sent::Never,
+    };
     if let Some(decided) = test.decide(&facts) {
         return Ok(decided);
     }

@@ -248,3 +248,105 @@ pub(super) fn write_flag_change(
     write_flags(out, entry.flags, keywords);
     out.extend_from_slice(b")\r\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use store::AccountId;
+
+    use super::*;
+
+    const QUIET: Telling = Telling { expunge: false, condstore: false, uid: false };
+    const OPEN: Telling = Telling { expunge: true, condstore: false, uid: false };
+
+    fn entry(uid: Uid, modseq: ModSeq, flags: Flags) -> Entry {
+        Entry { uid, size_bytes: 10, modseq, flags }
+    }
+
+    fn mailbox(highest_modseq: ModSeq) -> Mailbox {
+        Mailbox {
+            id: MailboxId(1),
+            account: AccountId(1),
+            name: "INBOX".to_owned(),
+            uid_validity: 1,
+            uid_next: 100,
+            highest_modseq,
+            first_recent: 100,
+            messages: 0,
+            unseen: 0,
+            deleted: 0,
+            bytes: 0,
+            special_use: None,
+            selectable: true,
+            keywords: Vec::new(),
+        }
+    }
+
+    fn view(uids: &[Uid]) -> View {
+        let entries = uids.iter().map(|uid| entry(*uid, 1, Flags::default())).collect();
+        View::new(Snapshot { mailbox: mailbox(1), entries }, false, 100)
+    }
+
+    fn changes(highest_modseq: ModSeq) -> Changes {
+        let mailbox = mailbox(highest_modseq);
+        Changes { mailbox, arrived: Vec::new(), changed: Vec::new(), expunged: Vec::new(), complete: true }
+    }
+
+    fn told(view: &mut View, changes: &Changes, telling: Telling) -> String {
+        let mut out = Vec::new();
+        view.apply(changes, telling, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn numbers_stay_until_the_expunge_is_told() {
+        let mut view = view(&[3, 5, 9]);
+        let expunged =
+            Changes { expunged: vec![4, 5], arrived: vec![entry(12, 2, Flags::SEEN)], ..changes(2) };
+        assert_eq!(told(&mut view, &expunged, QUIET), "* 4 EXISTS\r\n* 1 RECENT\r\n");
+        assert!(view.is_gone(5) && !view.is_gone(4));
+        assert_eq!(view.place(9), Some(2));
+        assert_eq!(told(&mut view, &changes(3), OPEN), "* 2 EXPUNGE\r\n");
+        assert_eq!(view.place(9), Some(1));
+        assert_eq!(view.modseq, 3);
+    }
+
+    #[test]
+    fn what_is_known_already_is_not_told_again() {
+        let mut view = view(&[3, 5]);
+        assert!(view.note(&entry(5, 4, Flags::SEEN)));
+        let own = Changes { changed: vec![entry(5, 4, Flags::SEEN)], ..changes(4) };
+        assert_eq!(told(&mut view, &own, OPEN), "");
+        let other = Changes { changed: vec![entry(5, 6, Flags::FLAGGED)], ..changes(6) };
+        assert_eq!(told(&mut view, &other, OPEN), "* 2 FETCH (FLAGS (\\Flagged))\r\n");
+        assert_eq!(told(&mut view, &other, OPEN), "");
+        // There and back again: only a client that counts modification sequences hears of it.
+        let same = Changes { changed: vec![entry(5, 8, Flags::FLAGGED)], ..changes(8) };
+        let mut condstore =
+            View::new(Snapshot { mailbox: mailbox(6), entries: view.entries().into() }, false, 100);
+        assert_eq!(told(&mut view, &same, OPEN), "");
+        let telling = Telling { condstore: true, uid: true, ..OPEN };
+        let expected = "* 2 FETCH (UID 5 MODSEQ (8) FLAGS (\\Flagged))\r\n";
+        assert_eq!(told(&mut condstore, &same, telling), expected);
+    }
+
+    #[test]
+    fn a_snapshot_tells_the_same_as_the_log() {
+        let mut view = view(&[1, 2, 3]);
+        let entries =
+            [entry(2, 5, Flags::SEEN), entry(3, 1, Flags::default()), entry(7, 6, Flags::default())];
+        let snapshot = Snapshot { mailbox: mailbox(6), entries: entries.into() };
+        let mut out = Vec::new();
+        view.compare(&snapshot, OPEN, &mut out);
+        let expected = "* 2 FETCH (FLAGS (\\Seen))\r\n* 1 EXPUNGE\r\n* 3 EXISTS\r\n* 1 RECENT\r\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+        assert_eq!(view.entries().iter().map(|entry| entry.uid).collect::<Vec<_>>(), [2, 3, 7]);
+    }
+
+    #[test]
+    fn expunges_are_told_from_the_end() {
+        let mut view = view(&[1, 2, 3, 4, 5]);
+        let expunged = Changes { expunged: vec![1, 3, 5], ..changes(2) };
+        assert_eq!(told(&mut view, &expunged, OPEN), "* 5 EXPUNGE\r\n* 3 EXPUNGE\r\n* 1 EXPUNGE\r\n");
+        assert_eq!(view.uids(&[0..2]), [2..=4]);
+    }
+}
