@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::{BodyRef, Flags, Mailbox, ModSeq, Uid};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row as SqlRow, params};
+
+use crate::{BodyId, BodyRef, Flags, Mailbox, MailboxId, ModSeq, StoreError, Uid, UidRanges, mailbox};
 
 /// One message in a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,4 +58,114 @@ pub struct Row {
     pub body: BodyRef,
     /// Its summary as stored, if asked for; read it with `message::SummaryView`.
     pub summary: Box<[u8]>,
+}
+
+/// Reads uid, size, modseq, flags from the row's first columns.
+pub(crate) fn read_entry(row: &SqlRow<'_>) -> rusqlite::Result<Entry> {
+    Ok(Entry {
+        uid: row.get(0)?,
+        size_bytes: row.get(1)?,
+        modseq: row.get::<_, i64>(2)? as u64,
+        flags: Flags(row.get::<_, i64>(3)? as u64),
+    })
+}
+
+/// A mailbox and its messages; the caller holds a read transaction.
+pub(crate) fn snapshot(database: &Connection, id: MailboxId) -> Result<Snapshot, StoreError> {
+    let mailbox = mailbox::by_id(database, id)?.ok_or(StoreError::NoSuchMailbox)?;
+    let mut statement = database
+        .prepare_cached("SELECT uid, size, modseq, flags FROM messages WHERE mailbox = ?1 ORDER BY uid")?;
+    let mut entries = Vec::with_capacity(mailbox.messages as usize);
+    let mut rows = statement.query([id.0])?;
+    while let Some(row) = rows.next()? {
+        entries.push(read_entry(row)?);
+    }
+    Ok(Snapshot { mailbox, entries: entries.into() })
+}
+
+/// What happened after `since`; the caller holds a read transaction.
+pub(crate) fn changes_since(
+    database: &Connection,
+    id: MailboxId,
+    since: ModSeq,
+) -> Result<Changes, StoreError> {
+    let mailbox = mailbox::by_id(database, id)?.ok_or(StoreError::NoSuchMailbox)?;
+    let since = i64::try_from(since).unwrap_or(i64::MAX);
+    let mut changes =
+        Changes { mailbox, arrived: Vec::new(), changed: Vec::new(), expunged: Vec::new(), complete: true };
+    if changes.mailbox.highest_modseq <= since as u64 {
+        return Ok(changes);
+    }
+    // UIDs and the mod-sequence of arrival rise together, so what is new stands at the end.
+    let mut statement = database.prepare_cached(
+        "SELECT uid, size, modseq, flags, arrived FROM messages WHERE mailbox = ?1 ORDER BY uid DESC",
+    )?;
+    let mut rows = statement.query([id.0])?;
+    while let Some(row) = rows.next()? {
+        if row.get::<_, i64>(4)? <= since {
+            break;
+        }
+        changes.arrived.push(read_entry(row)?);
+    }
+    changes.arrived.reverse();
+    let mut statement = database.prepare_cached(
+        "SELECT uid, size, modseq, flags FROM messages
+         WHERE mailbox = ?1 AND modseq > ?2 AND modseq > arrived AND arrived <= ?2",
+    )?;
+    let rows = statement.query_map(params![id.0, since], read_entry)?;
+    changes.changed = rows.collect::<Result<_, _>>()?;
+    changes.changed.sort_by_key(|entry| entry.uid);
+    let mut statement =
+        database.prepare_cached("SELECT uid FROM expunged WHERE mailbox = ?1 AND modseq > ?2")?;
+    let rows = statement.query_map(params![id.0, since], |row| row.get(0))?;
+    changes.expunged = rows.collect::<Result<_, _>>()?;
+    changes.expunged.sort_unstable();
+    let mut statement = database.prepare_cached("SELECT expunged_floor FROM counters WHERE mailbox = ?1")?;
+    changes.complete = statement.query_row([id.0], |row| row.get::<_, i64>(0))? <= since;
+    Ok(changes)
+}
+
+/// Rows of messages by ascending UID.
+pub(crate) fn rows(
+    database: &Connection,
+    id: MailboxId,
+    uids: &UidRanges,
+    summaries: bool,
+) -> Result<Vec<Row>, StoreError> {
+    let summary = if summaries { "summary" } else { "NULL" };
+    let mut statement = database.prepare_cached(&format!(
+        "SELECT uid, size, modseq, flags, internal_date, save_date, body, segment, offset, length, {summary}
+         FROM messages JOIN bodies ON id = body WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3"
+    ))?;
+    let mut found = Vec::new();
+    for range in uids {
+        let mut rows = statement.query(params![id.0, range.start(), range.end()])?;
+        while let Some(row) = rows.next()? {
+            found.push(read_row(row)?);
+        }
+    }
+    if uids.len() > 1 {
+        found.sort_by_key(|row| row.entry.uid);
+        found.dedup_by_key(|row| row.entry.uid);
+    }
+    Ok(found)
+}
+
+fn read_row(row: &SqlRow<'_>) -> rusqlite::Result<Row> {
+    let summary = match row.get_ref(10)? {
+        ValueRef::Blob(bytes) => bytes.into(),
+        _ => Box::default(),
+    };
+    Ok(Row {
+        entry: read_entry(row)?,
+        internal_date_s: row.get(4)?,
+        save_date_s: row.get(5)?,
+        body: BodyRef {
+            id: BodyId(row.get::<_, i64>(6)? as u64),
+            segment: row.get(7)?,
+            offset: row.get::<_, i64>(8)? as u64,
+            length: row.get(9)?,
+        },
+        summary,
+    })
 }

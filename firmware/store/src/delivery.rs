@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use message::Summary;
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::{AccountId, FlagNames, MailboxId, ModSeq, Outgoing, QueueId, StoreError, Uid};
 
@@ -134,8 +135,9 @@ impl Body {
         Self::with_summary(bytes, summary)
     }
 
-    fn with_summary(bytes: Bytes, summary: Box<[u8]>) -> Self {
-        let crc32c = 0;
+    /// The same with a summary made before, by `message::Summary::encode` of exactly these bytes.
+    pub fn with_summary(bytes: Bytes, summary: Box<[u8]>) -> Self {
+        let crc32c = crate::segment::crc32c(&bytes);
         Self { bytes, summary, crc32c }
     }
 
@@ -148,4 +150,14 @@ impl Body {
     pub fn summary(&self) -> &[u8] {
         &self.summary
     }
+}
+
+/// Where a body is now; `None` if its last message is gone.
+pub(crate) fn find_body(database: &Connection, id: BodyId) -> Result<Option<BodyRef>, StoreError> {
+    let mut statement =
+        database.prepare_cached("SELECT segment, offset, length FROM bodies WHERE id = ?1")?;
+    let place = statement.query_row([id.0 as i64], |row| {
+        Ok(BodyRef { id, segment: row.get(0)?, offset: row.get::<_, i64>(1)? as u64, length: row.get(2)? })
+    });
+    Ok(place.optional()?)
 }

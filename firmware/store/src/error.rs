@@ -1,5 +1,7 @@
 //! What can go wrong, one variant per cause.
 
+use rusqlite::ErrorCode;
+
 /// Why a store operation was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -116,4 +118,41 @@ pub enum StoreError {
     /// The system said no.
     #[error("input or output error: {0}")]
     Io(#[from] std::io::Error),
+}
+
+impl StoreError {
+    /// The disk is full.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        match self {
+            Self::DiskFull => true,
+            Self::Database(error) => error.sqlite_error_code() == Some(ErrorCode::DiskFull),
+            Self::Io(error) => {
+                matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+            }
+            _ => false,
+        }
+    }
+
+    /// It concerns the disk or the database as a whole, not the one request that met it.
+    pub(crate) fn is_of_the_disk(&self) -> bool {
+        match self {
+            Self::DiskFull | Self::Io(_) | Self::Failed(_) => true,
+            Self::Database(error) => matches!(
+                error.sqlite_error_code(),
+                Some(
+                    ErrorCode::DiskFull
+                        | ErrorCode::SystemIoFailure
+                        | ErrorCode::DatabaseCorrupt
+                        | ErrorCode::NotADatabase
+                        | ErrorCode::ReadOnly
+                        | ErrorCode::CannotOpen
+                        | ErrorCode::OutOfMemory
+                        | ErrorCode::DatabaseBusy
+                        | ErrorCode::DatabaseLocked
+                        | ErrorCode::FileLockingProtocolFailed
+                )
+            ),
+            _ => false,
+        }
+    }
 }

@@ -103,3 +103,10 @@ pub struct Stored {
     /// The mailbox's highest mod-sequence after it.
     pub highest_modseq: ModSeq,
 }
+
+/// Whether a name can be a keyword: an atom (RFC 3501 9), of bounded length.
+pub(crate) fn is_keyword(name: &str) -> bool {
+    const KEYWORD_BYTES_MAX: usize = 200;
+    let is_atom = |byte: u8| byte.is_ascii_graphic() && !b"(){%*\"\\]".contains(&byte);
+    !name.is_empty() && name.len() <= KEYWORD_BYTES_MAX && name.bytes().all(is_atom)
+}

@@ -25,15 +25,23 @@
 //! not a SIGBUS.
 
 mod changes;
+mod check;
 mod delivery;
 mod directory;
 mod error;
 mod flags;
 mod mailbox;
 mod queue;
+mod reader;
+mod reserve;
+mod schema;
+mod segment;
 mod store;
+mod watchers;
+mod writer;
 
 pub use changes::{Changes, Entry, Row, Snapshot};
+pub use check::CheckReport;
 pub use delivery::{
     Append, Appended, Body, BodyId, BodyRef, Copied, Delivered, Delivery, Expunged, Placed, Recipient,
     RecipientOutcome,
@@ -43,7 +51,7 @@ pub use error::StoreError;
 pub use flags::{FlagAction, FlagNames, Flags, StoreFlags, Stored};
 pub use mailbox::{Mailbox, MailboxId, SpecialUse, Subscription, canonical_name};
 pub use queue::{DueItem, Outcome, Outgoing, OutgoingRecipient, QueueEntry, QueueId, Settlement};
-pub use store::{CheckReport, Store};
+pub use store::Store;
 
 /// One UID, from 1.
 pub type Uid = u32;

@@ -1,5 +1,7 @@
 //! Mailboxes: names, special uses, counts.
 
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
 use crate::{AccountId, ModSeq, StoreError, Uid};
 
 /// Number of a mailbox, never used twice; its MAILBOXID (RFC 8474).
@@ -19,15 +21,15 @@ pub const MAILBOXES_MAX: usize = 5_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SpecialUse {
     /// `\Archive`.
-    Archive,
+    Archive = 1,
     /// `\Drafts`.
-    Drafts,
+    Drafts = 2,
     /// `\Junk`.
-    Junk,
+    Junk = 3,
     /// `\Sent`.
-    Sent,
+    Sent = 4,
     /// `\Trash`.
-    Trash,
+    Trash = 5,
 }
 
 impl SpecialUse {
@@ -40,6 +42,13 @@ impl SpecialUse {
             Self::Sent => "\\Sent",
             Self::Trash => "\\Trash",
         }
+    }
+
+    /// From the stored number.
+    fn from_stored(number: i64) -> Option<Self> {
+        [Self::Archive, Self::Drafts, Self::Junk, Self::Sent, Self::Trash]
+            .into_iter()
+            .find(|special_use| *special_use as i64 == number)
     }
 }
 
@@ -102,4 +111,92 @@ pub fn canonical_name(name: &str) -> Result<String, StoreError> {
         return Ok(format!("INBOX{rest}"));
     }
     Ok(trimmed.to_owned())
+}
+
+const SELECT: &str =
+    "SELECT id, account, name, uid_validity, uid_next, modseq, first_recent, messages, unseen, deleted,
+    bytes, special_use, selectable, keywords FROM mailboxes JOIN counters ON mailbox = id WHERE";
+
+fn read_mailbox(row: &Row<'_>) -> rusqlite::Result<Mailbox> {
+    Ok(Mailbox {
+        id: MailboxId(row.get(0)?),
+        account: AccountId(row.get(1)?),
+        name: row.get(2)?,
+        uid_validity: row.get(3)?,
+        uid_next: row.get(4)?,
+        highest_modseq: row.get::<_, i64>(5)? as u64,
+        first_recent: row.get(6)?,
+        messages: row.get(7)?,
+        unseen: row.get(8)?,
+        deleted: row.get(9)?,
+        bytes: row.get::<_, i64>(10)? as u64,
+        special_use: row.get::<_, Option<i64>>(11)?.and_then(SpecialUse::from_stored),
+        selectable: row.get(12)?,
+        keywords: split_keywords(row.get_ref(13)?.as_str()?),
+    })
+}
+
+/// Keywords as stored: separated by blanks.
+pub(crate) fn split_keywords(text: &str) -> Vec<String> {
+    text.split_ascii_whitespace().map(str::to_owned).collect()
+}
+
+pub(crate) fn by_id(database: &Connection, id: MailboxId) -> Result<Option<Mailbox>, StoreError> {
+    let mut statement = database.prepare_cached(&format!("{SELECT} id = ?1"))?;
+    Ok(statement.query_row([id.0], read_mailbox).optional()?)
+}
+
+pub(crate) fn by_name(
+    database: &Connection,
+    account: AccountId,
+    name: &str,
+) -> Result<Option<Mailbox>, StoreError> {
+    let Ok(name) = canonical_name(name) else { return Ok(None) };
+    let mut statement = database.prepare_cached(&format!("{SELECT} account = ?1 AND name = ?2"))?;
+    Ok(statement.query_row(params![account.0, name], read_mailbox).optional()?)
+}
+
+/// All of an account, INBOX first.
+pub(crate) fn of_account(database: &Connection, account: AccountId) -> Result<Vec<Mailbox>, StoreError> {
+    let mut statement =
+        database.prepare_cached(&format!("{SELECT} account = ?1 ORDER BY name <> 'INBOX', name"))?;
+    let rows = statement.query_map([account.0], read_mailbox)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(crate) fn subscriptions(
+    database: &Connection,
+    account: AccountId,
+) -> Result<Vec<Subscription>, StoreError> {
+    let mut statement = database.prepare_cached(
+        "SELECT s.name, m.id IS NOT NULL FROM subscriptions s
+         LEFT JOIN mailboxes m ON m.account = s.account AND m.name = s.name
+         WHERE s.account = ?1 ORDER BY s.name <> 'INBOX', s.name",
+    )?;
+    let rows = statement
+        .query_map([account.0], |row| Ok(Subscription { name: row.get(0)?, exists: row.get(1)? }))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_kept_in_one_spelling() {
+        for (name, kept) in [
+            ("inbox", "INBOX"),
+            ("Inbox/a", "INBOX/a"),
+            ("inboxes", "inboxes"),
+            ("a/b/", "a/b"),
+            ("邮件", "邮件"),
+        ] {
+            assert_eq!(canonical_name(name).unwrap(), kept);
+        }
+        let long = "x".repeat(NAME_BYTES_MAX + 1);
+        let deep = ["x"; NAME_LEVELS_MAX + 1].join("/");
+        for bad in ["", "/", "/a", "a//b", "a\nb", &long, &deep] {
+            assert!(canonical_name(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -1,6 +1,10 @@
 //! The outgoing queue: durable, and claimed only in memory.
 
-use crate::{BodyRef, StoreError};
+use std::collections::HashSet;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::{BodyId, BodyRef, StoreError};
 
 /// Number of an outgoing message for one recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -8,6 +12,11 @@ pub struct QueueId(pub u64);
 
 /// Recipients of one outgoing message.
 pub const RECIPIENTS_MAX: usize = 10_000;
+
+/// Bits of the stored options.
+pub(crate) const OPTION_RETURN_FULL: i64 = 1;
+pub(crate) const OPTION_EIGHT_BIT: i64 = 2;
+pub(crate) const OPTION_SMTP_UTF8: i64 = 4;
 
 /// A message on its way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,4 +137,96 @@ impl Outgoing {
         }
         Ok(())
     }
+}
+
+const SELECT_ITEM: &str = "SELECT q.id, q.message, m.sender, q.address, q.notify, q.original, q.attempts,
+    q.delay_noticed, m.accepted_ms, m.expires_ms, m.envelope_id, m.options, b.id, b.segment, b.offset, b.length
+    FROM queue q JOIN queued_messages m ON m.id = q.message JOIN bodies b ON b.id = m.body";
+
+fn read_item(row: &Row<'_>) -> rusqlite::Result<DueItem> {
+    let number = |at| row.get::<_, i64>(at).map(|number| number as u64);
+    let options: i64 = row.get(11)?;
+    Ok(DueItem {
+        id: QueueId(number(0)?),
+        message: number(1)?,
+        sender: row.get(2)?,
+        recipient: OutgoingRecipient { address: row.get(3)?, notify: row.get(4)?, original: row.get(5)? },
+        attempts: row.get(6)?,
+        delay_noticed: row.get(7)?,
+        accepted_ms: number(8)?,
+        expires_ms: number(9)?,
+        envelope_id: row.get(10)?,
+        return_full: options & OPTION_RETURN_FULL != 0,
+        eight_bit: options & OPTION_EIGHT_BIT != 0,
+        smtp_utf8: options & OPTION_SMTP_UTF8 != 0,
+        body: BodyRef {
+            id: BodyId(number(12)?),
+            segment: row.get(13)?,
+            offset: number(14)?,
+            length: row.get(15)?,
+        },
+    })
+}
+
+/// Due recipients that nobody has claimed, oldest first.
+pub(crate) fn due(
+    database: &Connection,
+    now_ms: u64,
+    limit: usize,
+    claimed: &HashSet<QueueId>,
+) -> Result<Vec<DueItem>, StoreError> {
+    let mut statement =
+        database.prepare_cached(&format!("{SELECT_ITEM} WHERE q.next_ms <= ?1 ORDER BY q.next_ms, q.id"))?;
+    let mut rows = statement.query([now_ms.min(i64::MAX as u64) as i64])?;
+    let mut items = Vec::new();
+    while items.len() < limit {
+        let Some(row) = rows.next()? else { break };
+        if !claimed.contains(&QueueId(row.get::<_, i64>(0)? as u64)) {
+            items.push(read_item(row)?);
+        }
+    }
+    Ok(items)
+}
+
+/// When the first recipient that nobody has claimed is due.
+pub(crate) fn next_due_ms(
+    database: &Connection,
+    claimed: &HashSet<QueueId>,
+) -> Result<Option<u64>, StoreError> {
+    let mut statement = database.prepare_cached("SELECT id, next_ms FROM queue ORDER BY next_ms LIMIT ?1")?;
+    let mut rows = statement.query([claimed.len() as i64 + 1])?;
+    while let Some(row) = rows.next()? {
+        if !claimed.contains(&QueueId(row.get::<_, i64>(0)? as u64)) {
+            return Ok(Some(row.get::<_, i64>(1)? as u64));
+        }
+    }
+    Ok(None)
+}
+
+pub(crate) fn item(database: &Connection, id: QueueId) -> Result<Option<DueItem>, StoreError> {
+    let mut statement = database.prepare_cached(&format!("{SELECT_ITEM} WHERE q.id = ?1"))?;
+    Ok(statement.query_row([id.0 as i64], read_item).optional()?)
+}
+
+pub(crate) fn list(database: &Connection, limit: usize) -> Result<Vec<QueueEntry>, StoreError> {
+    let mut statement = database.prepare_cached(
+        "SELECT q.id, q.message, m.sender, q.address, b.length, m.accepted_ms, q.next_ms, q.attempts, q.last_error
+         FROM queue q JOIN queued_messages m ON m.id = q.message JOIN bodies b ON b.id = m.body
+         ORDER BY q.id LIMIT ?1",
+    )?;
+    let rows = statement.query_map(params![limit.min(i64::MAX as usize) as i64], |row| {
+        let number = |at| row.get::<_, i64>(at).map(|number| number as u64);
+        Ok(QueueEntry {
+            id: QueueId(number(0)?),
+            message: number(1)?,
+            sender: row.get(2)?,
+            recipient: row.get(3)?,
+            size_bytes: number(4)?,
+            accepted_ms: number(5)?,
+            next_ms: number(6)?,
+            attempts: row.get(7)?,
+            last_error: row.get(8)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -1,91 +1,160 @@
 //! The handle to an open store: every call of it.
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use rusqlite::OptionalExtension;
+use rustix::fs::FlockOperation;
 use tokio::sync::watch;
 
+use crate::directory::{self, Which};
+use crate::reader::Readers;
+use crate::segment::{MESSAGE_BYTES_MAX, SegmentFiles};
+use crate::writer::{Cost, Shared, Writer};
 use crate::{
-    Account, AccountId, Alias, Append, Appended, BodyRef, Changes, Copied, Delivered, Delivery, Domain,
-    DueItem, Expunged, Mailbox, MailboxId, ModSeq, PasswordHash, QueueEntry, QueueId, Quota, Resolution, Row,
-    Settlement, Snapshot, SpecialUse, StoreError, StoreFlags, Stored, Subscription, UidRanges,
+    Account, AccountId, Alias, Append, Appended, Body, BodyRef, Changes, CheckReport, Copied, Delivered,
+    Delivery, Domain, DueItem, Expunged, Mailbox, MailboxId, ModSeq, PasswordHash, QueueEntry, QueueId,
+    Quota, Resolution, Row, Settlement, Snapshot, SpecialUse, StoreError, StoreFlags, Stored, Subscription,
+    Uid, UidRanges, changes, check, delivery, mailbox, queue, schema,
 };
+
+/// Times a body is looked for again when it has been moved while it was read.
+const READ_ATTEMPTS: usize = 3;
 
 /// An open store; clones share it. Writes are async and answered when durable; reads are short,
 /// blocking, and bounded by a pool of read-only connections.
+///
+/// An error that a write answers concerns that write alone, except [`StoreError::Failed`]: then
+/// nothing can be written any more and the process must end.
 #[derive(Clone)]
-pub struct Store {}
+pub struct Store {
+    inner: Arc<Inner>,
+}
 
-/// What [`Store::check`] found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CheckReport {
-    /// Messages looked at.
-    pub messages: u64,
-    /// Bodies looked at.
-    pub bodies: u64,
-    /// What is wrong, a sentence each; empty is clean.
-    pub faults: Vec<String>,
+struct Inner {
+    // The order matters: the writer ends before the lock is let go.
+    writer: Writer,
+    readers: Readers,
+    shared: Shared,
+    claimed: Mutex<HashSet<QueueId>>,
+    dir: PathBuf,
+    epoch: u32,
+    _lock: File,
 }
 
 impl Store {
     /// Opens the store in `dir`, makes it if it is new, and records `epoch` in it durably.
+    ///
+    /// Its cost does not grow with the number of messages: only the log of the last moments is read.
     pub fn open(dir: &Path, epoch: u32) -> Result<Self, StoreError> {
-        todo!()
+        std::fs::create_dir_all(dir.join("segments"))?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(dir.join("lock"))?;
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(StoreError::InUse),
+            other => other.map_err(std::io::Error::from)?,
+        }
+        let path = dir.join("mail.db");
+        let database = schema::open_writer(&path)?;
+        schema::prepare(&database, epoch)?;
+        // The names of database, log and segment directory must survive a power cut too.
+        File::open(dir)?.sync_all()?;
+        let shared = Shared {
+            files: Arc::new(SegmentFiles::new(dir.join("segments"))),
+            watchers: Arc::default(),
+            queue: watch::Sender::new(0),
+            failed: watch::Sender::new(None),
+            reclaiming: Arc::default(),
+        };
+        let writer = Writer::start(dir, database, shared.clone())?;
+        let readers = Readers::open(&path)?;
+        let claimed = Mutex::default();
+        Ok(Self {
+            inner: Arc::new(Inner {
+                writer,
+                readers,
+                shared,
+                claimed,
+                dir: dir.to_owned(),
+                epoch,
+                _lock: lock,
+            }),
+        })
     }
+
     /// Becomes `Some(reason)` when a write, sync or commit has failed: the process must end.
     pub fn failed(&self) -> watch::Receiver<Option<String>> {
-        todo!()
+        self.inner.shared.failed.subscribe()
     }
+
     /// Answers after everything accepted so far is durable, and stops the writer.
     pub async fn close(&self) -> Result<(), StoreError> {
-        todo!()
+        self.inner.writer.stop().await
     }
-    /// An empty durable transaction: how health is measured.
+
+    /// A durable transaction that changes next to nothing: how health is measured.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        todo!()
+        let epoch = i64::from(self.inner.epoch);
+        // Writing the same number again still goes through the log and its sync.
+        self.small(move |ledger| schema::set_meta(ledger.database(), "epoch", epoch)).await
     }
+
     /// The epoch it was opened with.
     pub fn epoch(&self) -> u32 {
-        todo!()
+        self.inner.epoch
     }
 
     // --- directory ---
+
     /// Where mail for an address goes. The address is `local@domain`, in any case.
     pub fn resolve(&self, address: &str) -> Result<Resolution, StoreError> {
-        todo!()
+        self.inner.readers.read_moment(|database| directory::resolve(database, address))
     }
+
     /// An account by its address.
     pub fn account_by_name(&self, address: &str) -> Result<Option<Account>, StoreError> {
-        todo!()
+        self.inner.readers.read(|database| directory::account(database, Which::Address(address)))
     }
+
     /// An account by its number.
     pub fn account(&self, account: AccountId) -> Result<Option<Account>, StoreError> {
-        todo!()
+        self.inner.readers.read(|database| directory::account(database, Which::Id(account)))
     }
+
     /// What an account uses and may use; for the check at RCPT time.
     pub fn quota(&self, account: AccountId) -> Result<Option<Quota>, StoreError> {
-        todo!()
+        Ok(self.account(account)?.map(|account| account.quota))
     }
+
     /// All domains.
     pub fn domains(&self) -> Result<Vec<Domain>, StoreError> {
-        todo!()
+        self.inner.readers.read(directory::domains)
     }
+
     /// Accounts of one domain, or of all.
     pub fn accounts(&self, domain: Option<&str>) -> Result<Vec<Account>, StoreError> {
-        todo!()
+        self.inner.readers.read(|database| directory::accounts(database, domain))
     }
+
     /// Aliases of one domain, or of all.
     pub fn aliases(&self, domain: Option<&str>) -> Result<Vec<Alias>, StoreError> {
-        todo!()
+        self.inner.readers.read(|database| directory::aliases(database, domain))
     }
+
     /// Adds a domain (A-labels).
     pub async fn add_domain(&self, domain: &str) -> Result<(), StoreError> {
-        todo!()
+        let domain = domain.to_owned();
+        self.growing(move |ledger| ledger.add_domain(&domain)).await
     }
+
     /// Removes a domain without accounts, and its aliases.
     pub async fn remove_domain(&self, domain: &str) -> Result<(), StoreError> {
-        todo!()
+        let domain = domain.to_owned();
+        self.small(move |ledger| ledger.remove_domain(&domain)).await
     }
+
     /// Adds an account with its usual mailboxes.
     pub async fn add_account(
         &self,
@@ -93,50 +162,73 @@ impl Store {
         password: PasswordHash,
         limit_bytes: Option<u64>,
     ) -> Result<AccountId, StoreError> {
-        todo!()
+        let address = address.to_owned();
+        self.growing(move |ledger| ledger.add_account(&address, &password, limit_bytes)).await
     }
+
     /// Removes an account and its mail.
     pub async fn remove_account(&self, address: &str) -> Result<(), StoreError> {
-        todo!()
+        let address = address.to_owned();
+        self.small(move |ledger| ledger.remove_account(&address)).await
     }
+
     /// Changes a password.
     pub async fn set_password(&self, address: &str, password: PasswordHash) -> Result<(), StoreError> {
-        todo!()
+        let address = address.to_owned();
+        self.small(move |ledger| ledger.set_password(&address, &password)).await
     }
+
     /// Changes the space an account may use.
     pub async fn set_quota(&self, address: &str, limit_bytes: Option<u64>) -> Result<(), StoreError> {
-        todo!()
+        let address = address.to_owned();
+        self.small(move |ledger| ledger.set_quota(&address, limit_bytes)).await
     }
+
     /// Adds a target to an alias; makes the alias if it is new. `@domain` is the catch-all.
     pub async fn add_alias(&self, address: &str, target: &str) -> Result<(), StoreError> {
-        todo!()
+        let (address, target) = (address.to_owned(), target.to_owned());
+        self.growing(move |ledger| ledger.add_alias(&address, &target)).await
     }
+
     /// Removes an alias, or one target of it.
     pub async fn remove_alias(&self, address: &str, target: Option<&str>) -> Result<(), StoreError> {
-        todo!()
+        let (address, target) = (address.to_owned(), target.map(str::to_owned));
+        self.small(move |ledger| ledger.remove_alias(&address, target.as_deref())).await
     }
+
     /// A setting of the mail service.
     pub fn setting(&self, name: &str) -> Result<Option<String>, StoreError> {
-        todo!()
+        self.inner.readers.read(|database| {
+            let mut statement = database.prepare_cached("SELECT value FROM settings WHERE name = ?1")?;
+            Ok(statement.query_row([name], |row| row.get(0)).optional()?)
+        })
     }
+
     /// Sets or removes a setting of the mail service.
     pub async fn set_setting(&self, name: &str, value: Option<&str>) -> Result<(), StoreError> {
-        todo!()
+        let (name, value) = (name.to_owned(), value.map(str::to_owned));
+        self.small(move |ledger| ledger.set_setting(&name, value.as_deref())).await
     }
 
     // --- messages in ---
+
     /// Stores one message for all its recipients; each is accepted or refused for itself.
     pub async fn deliver(&self, delivery: Delivery) -> Result<Delivered, StoreError> {
-        todo!()
+        let cost = growing_by([&delivery.body])?;
+        self.inner.writer.submit(cost, move |ledger| ledger.deliver(&delivery)).await
     }
+
     /// APPEND: all of the messages or none.
     pub async fn append(&self, mailbox: MailboxId, messages: Vec<Append>) -> Result<Appended, StoreError> {
-        todo!()
+        let cost = growing_by(messages.iter().map(|message| &message.body))?;
+        self.inner.writer.submit(cost, move |ledger| ledger.append(mailbox, &messages)).await
     }
+
     /// COPY: all of the messages or none; flags, dates and bodies go along.
     pub async fn copy(&self, from: MailboxId, uids: UidRanges, to: MailboxId) -> Result<Copied, StoreError> {
-        todo!()
+        self.growing(move |ledger| ledger.copy(from, &uids, to, false)).await
     }
+
     /// MOVE (RFC 6851): all of the messages or none.
     pub async fn move_messages(
         &self,
@@ -144,8 +236,9 @@ impl Store {
         uids: UidRanges,
         to: MailboxId,
     ) -> Result<Copied, StoreError> {
-        todo!()
+        self.small(move |ledger| ledger.copy(from, &uids, to, true)).await
     }
+
     /// STORE.
     pub async fn store_flags(
         &self,
@@ -153,38 +246,50 @@ impl Store {
         uids: UidRanges,
         change: StoreFlags,
     ) -> Result<Stored, StoreError> {
-        todo!()
+        self.small(move |ledger| ledger.store_flags(mailbox, &uids, &change)).await
     }
+
     /// EXPUNGE: every message with `\Deleted`; with `uids` only those among them (UID EXPUNGE).
     pub async fn expunge(&self, mailbox: MailboxId, uids: Option<UidRanges>) -> Result<Expunged, StoreError> {
-        todo!()
+        self.small(move |ledger| ledger.expunge(mailbox, uids.as_deref(), true)).await
     }
+
     /// Removes messages whatever their flags (POP3 QUIT).
     pub async fn remove(&self, mailbox: MailboxId, uids: UidRanges) -> Result<Expunged, StoreError> {
-        todo!()
+        self.small(move |ledger| ledger.expunge(mailbox, Some(&uids), false)).await
     }
+
     /// Takes the `\Recent` messages for one session: those from the returned UID on are its own.
-    pub async fn claim_recent(&self, mailbox: MailboxId) -> Result<crate::Uid, StoreError> {
-        todo!()
+    pub async fn claim_recent(&self, mailbox: MailboxId) -> Result<Uid, StoreError> {
+        let found = self.mailbox_by_id(mailbox)?.ok_or(StoreError::NoSuchMailbox)?;
+        if found.first_recent == found.uid_next {
+            return Ok(found.first_recent);
+        }
+        self.small(move |ledger| ledger.claim_recent(mailbox)).await
     }
 
     // --- mailboxes ---
+
     /// All mailboxes of an account by name, INBOX first.
     pub fn mailboxes(&self, account: AccountId) -> Result<Vec<Mailbox>, StoreError> {
-        todo!()
+        self.inner.readers.read(|database| mailbox::of_account(database, account))
     }
+
     /// One mailbox by name.
     pub fn mailbox(&self, account: AccountId, name: &str) -> Result<Option<Mailbox>, StoreError> {
-        todo!()
+        self.inner.readers.read(|database| mailbox::by_name(database, account, name))
     }
+
     /// One mailbox by number.
     pub fn mailbox_by_id(&self, mailbox: MailboxId) -> Result<Option<Mailbox>, StoreError> {
-        todo!()
+        self.inner.readers.read(|database| mailbox::by_id(database, mailbox))
     }
+
     /// Subscribed names.
     pub fn subscriptions(&self, account: AccountId) -> Result<Vec<Subscription>, StoreError> {
-        todo!()
+        self.inner.readers.read(|database| mailbox::subscriptions(database, account))
     }
+
     /// Makes a mailbox and the levels above it.
     pub async fn create_mailbox(
         &self,
@@ -192,30 +297,40 @@ impl Store {
         name: &str,
         special_use: Option<SpecialUse>,
     ) -> Result<MailboxId, StoreError> {
-        todo!()
+        let name = name.to_owned();
+        self.growing(move |ledger| ledger.create_mailbox(account, &name, special_use)).await
     }
+
     /// Removes a mailbox and its messages; with children it stays as `\Noselect` (RFC 3501 6.3.4).
     pub async fn delete_mailbox(&self, account: AccountId, name: &str) -> Result<(), StoreError> {
-        todo!()
+        let name = name.to_owned();
+        self.small(move |ledger| ledger.delete_mailbox(account, &name)).await
     }
+
     /// Renames a mailbox and its children; INBOX gives its messages away and stays (RFC 3501 6.3.5).
     pub async fn rename_mailbox(&self, account: AccountId, from: &str, to: &str) -> Result<(), StoreError> {
-        todo!()
+        let (from, to) = (from.to_owned(), to.to_owned());
+        self.small(move |ledger| ledger.rename_mailbox(account, &from, &to)).await
     }
+
     /// SUBSCRIBE and UNSUBSCRIBE.
     pub async fn subscribe(&self, account: AccountId, name: &str, on: bool) -> Result<(), StoreError> {
-        todo!()
+        let name = name.to_owned();
+        self.small(move |ledger| ledger.subscribe(account, &name, on)).await
     }
 
     // --- reading mail ---
+
     /// A mailbox and all its messages, compact.
     pub fn snapshot(&self, mailbox: MailboxId) -> Result<Snapshot, StoreError> {
-        todo!()
+        self.inner.readers.read_moment(|database| changes::snapshot(database, mailbox))
     }
+
     /// What happened after `since`.
     pub fn changes_since(&self, mailbox: MailboxId, since: ModSeq) -> Result<Changes, StoreError> {
-        todo!()
+        self.inner.readers.read_moment(|database| changes::changes_since(database, mailbox, since))
     }
+
     /// Rows of messages, ascending; ask in pieces of some hundred. Without `summaries` those are empty.
     pub fn rows(
         &self,
@@ -223,62 +338,149 @@ impl Store {
         uids: &UidRanges,
         summaries: bool,
     ) -> Result<Vec<Row>, StoreError> {
-        todo!()
+        self.inner.readers.read_moment(|database| changes::rows(database, mailbox, uids, summaries))
     }
-    /// The message, byte for byte, its checksum verified.
+
+    /// The message, byte for byte, its checksum verified. [`StoreError::Gone`] once it is expunged.
     pub fn read_body(&self, body: &BodyRef) -> Result<Bytes, StoreError> {
-        todo!()
+        self.read_where_it_is(body, |place| self.inner.shared.files.read(place))
     }
+
     /// A piece of the message (its header, say) without reading all of it; not verified.
     pub fn read_range(&self, body: &BodyRef, range: std::ops::Range<u64>) -> Result<Bytes, StoreError> {
-        todo!()
+        // A moved body leaves a hole behind, and only the head tells: it is read with the piece.
+        self.read_where_it_is(body, |place| self.inner.shared.files.read_range(place, range.clone()))
     }
+
     /// Tells the mailbox's highest mod-sequence after every commit that changes it; 0 once it is deleted.
     pub fn watch(&self, mailbox: MailboxId) -> watch::Receiver<ModSeq> {
-        todo!()
+        self.inner.shared.watchers.subscribe(mailbox)
     }
 
     // --- queue ---
-    /// Recipients whose time has come, oldest first, claimed until settled or released.
+
+    /// Recipients whose time has come, oldest first, claimed until settled or released. Claims live
+    /// in memory: after a restart everything unsettled is due again.
     pub fn claim_due(&self, now_ms: u64, limit: usize) -> Result<Vec<DueItem>, StoreError> {
-        todo!()
+        let mut claimed = self.claimed();
+        let items = self.inner.readers.read(|database| queue::due(database, now_ms, limit, &claimed))?;
+        claimed.extend(items.iter().map(|item| item.id));
+        Ok(items)
     }
+
     /// Gives claims back unsettled.
     pub fn release_claims(&self, ids: &[QueueId]) {
-        todo!()
+        let mut claimed = self.claimed();
+        for id in ids {
+            claimed.remove(id);
+        }
     }
+
     /// When the next unclaimed recipient is due, milliseconds since 1970.
     pub fn next_due_ms(&self) -> Result<Option<u64>, StoreError> {
-        todo!()
+        let claimed = self.claimed();
+        self.inner.readers.read(|database| queue::next_due_ms(database, &claimed))
     }
-    /// Records outcomes and, in the same transaction, delivers a notice about them.
+
+    /// Records outcomes and, in the same transaction, delivers a notice about them. The claims end
+    /// when it succeeds; after an error they stay, so that it can be tried again.
     pub async fn settle(
         &self,
         settlements: Vec<Settlement>,
         notice: Option<Delivery>,
     ) -> Result<Option<Delivered>, StoreError> {
-        todo!()
+        let ids: Vec<QueueId> = settlements.iter().map(|settlement| settlement.id).collect();
+        let cost = match &notice {
+            Some(notice) => growing_by([&notice.body])?,
+            None => Cost::SMALL,
+        };
+        let run = move |ledger: &mut crate::writer::Ledger| ledger.settle(&settlements, notice.as_ref());
+        let delivered = self.inner.writer.submit(cost, run).await?;
+        self.release_claims(&ids);
+        Ok(delivered)
     }
+
     /// All recipients in the queue, oldest first, at most `limit`.
     pub fn queue(&self, limit: usize) -> Result<Vec<QueueEntry>, StoreError> {
-        todo!()
+        self.inner.readers.read(|database| queue::list(database, limit))
     }
+
     /// Makes one recipient, or all, due now.
     pub async fn queue_retry(&self, id: Option<QueueId>, now_ms: u64) -> Result<(), StoreError> {
-        todo!()
+        self.small(move |ledger| ledger.queue_retry(id, now_ms)).await
     }
+
     /// One claimed or waiting recipient by number, for giving it up.
     pub fn queue_item(&self, id: QueueId) -> Result<Option<DueItem>, StoreError> {
-        todo!()
+        self.inner.readers.read(|database| queue::item(database, id))
     }
-    /// Changes when something was queued or made due.
+
+    /// Changes when something was queued, settled or made due.
     pub fn watch_queue(&self) -> watch::Receiver<u64> {
-        todo!()
+        self.inner.shared.queue.subscribe()
     }
 
     // --- care ---
-    /// Verifies everything: database, counts, every body's checksum. Long; call it where blocking is fine.
+
+    /// Verifies everything: database, counts, every body's checksum. Long; call it where blocking is
+    /// fine. Mail goes on meanwhile; only reclaiming waits.
     pub fn check(&self) -> Result<CheckReport, StoreError> {
-        todo!()
+        let _guard = self.inner.shared.reclaiming.lock().unwrap_or_else(PoisonError::into_inner);
+        let database = schema::open_reader(&self.inner.dir.join("mail.db"))?;
+        check::check(&database, &self.inner.shared.files)
     }
+
+    fn claimed(&self) -> std::sync::MutexGuard<'_, HashSet<QueueId>> {
+        self.inner.claimed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads a body where the caller saw it, and where it has been moved to if it is not there.
+    fn read_where_it_is(
+        &self,
+        body: &BodyRef,
+        read: impl Fn(&BodyRef) -> Result<Option<Bytes>, StoreError>,
+    ) -> Result<Bytes, StoreError> {
+        let mut place = *body;
+        for _ in 0..READ_ATTEMPTS {
+            let damage = match read(&place) {
+                Ok(Some(bytes)) => return Ok(bytes),
+                Ok(None) => StoreError::Gone,
+                Err(error @ StoreError::Damaged { .. }) => error,
+                Err(error) => return Err(error),
+            };
+            let now = self.inner.readers.read(|database| delivery::find_body(database, body.id))?;
+            match now {
+                None => return Err(StoreError::Gone),
+                Some(now) if now == place => return Err(damage),
+                Some(now) => place = now,
+            }
+        }
+        Err(StoreError::Busy)
+    }
+
+    async fn small<T: Send + 'static>(
+        &self,
+        run: impl FnMut(&mut crate::writer::Ledger) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.inner.writer.submit(Cost::SMALL, run).await
+    }
+
+    async fn growing<T: Send + 'static>(
+        &self,
+        run: impl FnMut(&mut crate::writer::Ledger) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.inner.writer.submit(Cost::GROWING, run).await
+    }
+}
+
+/// The cost of a request with these messages.
+fn growing_by<'a>(bodies: impl IntoIterator<Item = &'a Body>) -> Result<Cost, StoreError> {
+    let mut bytes = 0;
+    for body in bodies {
+        if body.bytes().len() > MESSAGE_BYTES_MAX {
+            return Err(StoreError::TooLarge { bytes: body.bytes().len() as u64 });
+        }
+        bytes += (body.bytes().len() + body.summary().len()) as u64;
+    }
+    Ok(Cost { bytes, grows: true })
 }

@@ -1,0 +1,52 @@
+//! Who wants to know when a mailbox changes.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::{MailboxId, ModSeq};
+
+/// Senders by mailbox; one exists while somebody listens.
+#[derive(Default)]
+pub(crate) struct Watchers {
+    mailboxes: Mutex<HashMap<MailboxId, watch::Sender<ModSeq>>>,
+}
+
+impl Watchers {
+    pub fn subscribe(&self, mailbox: MailboxId) -> watch::Receiver<ModSeq> {
+        let mut mailboxes = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        mailboxes.entry(mailbox).or_insert_with(|| watch::Sender::new(0)).subscribe()
+    }
+
+    /// Tells the listeners, and forgets senders nobody listens to.
+    pub fn publish(&self, changes: &[(MailboxId, ModSeq)]) {
+        let mut mailboxes = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        for (mailbox, modseq) in changes {
+            let Some(sender) = mailboxes.get(mailbox) else { continue };
+            if sender.receiver_count() == 0 {
+                mailboxes.remove(mailbox);
+            } else {
+                sender.send_replace(*modseq);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_hear_of_their_mailbox_only() {
+        let watchers = Watchers::default();
+        let mut one = watchers.subscribe(MailboxId(1));
+        let two = watchers.subscribe(MailboxId(2));
+        watchers.publish(&[(MailboxId(1), 6)]);
+        assert!(one.has_changed().unwrap() && !two.has_changed().unwrap());
+        assert_eq!(*one.borrow_and_update(), 6);
+        drop(one);
+        watchers.publish(&[(MailboxId(1), 7)]);
+        assert_eq!(watchers.mailboxes.lock().unwrap().len(), 1);
+    }
+}

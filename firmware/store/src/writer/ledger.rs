@@ -1,0 +1,339 @@
+//! What the writer knows and changes: the database, and the hot rows kept in memory.
+//!
+//! The writer is the only one who writes, so what it remembers of a mailbox or an account is always
+//! true. Changed rows go to the database once per transaction, not once per message. A request that
+//! fails is undone alone: its rows by a savepoint, the memory by copies taken at first touch.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+
+use super::appender::Appender;
+use super::memory::Memory;
+use crate::schema::{FIRST_MAILBOX, meta, set_meta};
+use crate::segment::SegmentFiles;
+use crate::{AccountId, BodyId, MailboxId, ModSeq, Quota, StoreError, Uid};
+
+/// Mailboxes and accounts remembered between transactions.
+const REMEMBERED_MAX: usize = 20_000;
+
+/// A mailbox as the writer remembers it.
+#[derive(Debug, Clone)]
+pub(crate) struct MailboxState {
+    pub account: AccountId,
+    pub uid_validity: u32,
+    pub selectable: bool,
+    pub keywords: Arc<Vec<String>>,
+    pub uid_next: i64,
+    pub modseq: i64,
+    pub first_recent: i64,
+    pub messages: i64,
+    pub unseen: i64,
+    pub deleted: i64,
+    pub bytes: i64,
+    pub expunged: i64,
+    pub expunged_floor: i64,
+}
+
+/// What listeners are told after a commit.
+#[derive(Default)]
+pub(crate) struct Notices {
+    pub mailboxes: Vec<(MailboxId, ModSeq)>,
+    pub queue: bool,
+}
+
+/// The writer's whole state.
+pub(crate) struct Ledger {
+    pub(super) database: Connection,
+    pub(super) appender: Appender,
+    mailboxes: Memory<MailboxId, MailboxState>,
+    usages: Memory<AccountId, Quota>,
+    next_body: u64,
+    next_body_written: u64,
+    next_mailbox: i64,
+    /// Mailboxes deleted in this transaction.
+    gone: Vec<MailboxId>,
+    pub(super) queue_changed: bool,
+    now_s: i64,
+}
+
+impl Ledger {
+    pub fn load(database: Connection, files: Arc<SegmentFiles>) -> Result<Self, StoreError> {
+        let appender = Appender::load(files, &database)?;
+        let next_body = meta(&database, "next_body")?.unwrap_or(1) as u64;
+        let next_mailbox = meta(&database, "next_mailbox")?.unwrap_or(FIRST_MAILBOX);
+        Ok(Self {
+            database,
+            appender,
+            mailboxes: Memory::new(),
+            usages: Memory::new(),
+            next_body,
+            next_body_written: next_body,
+            next_mailbox,
+            gone: Vec::new(),
+            queue_changed: false,
+            now_s: 0,
+        })
+    }
+
+    // --- transactions ---
+
+    pub fn begin(&mut self) -> Result<(), StoreError> {
+        if self.mailboxes.len() > REMEMBERED_MAX || self.usages.len() > REMEMBERED_MAX {
+            self.mailboxes.clear();
+            self.usages.clear();
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.now_s = now.as_secs() as i64;
+        self.run("BEGIN IMMEDIATE", [])?;
+        Ok(())
+    }
+
+    /// Runs one request; if it fails, only its own changes are undone.
+    pub fn request<T>(
+        &mut self,
+        run: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.mailboxes.begin_request();
+        self.usages.begin_request();
+        let (mark, gone) = (self.appender.mark(), self.gone.len());
+        self.run("SAVEPOINT request", [])?;
+        let result = run(self);
+        if result.is_err() {
+            if self.database.is_autocommit() {
+                // SQLite has ended the whole transaction; the caller learns why from the error.
+                return result;
+            }
+            self.mailboxes.go_back();
+            self.usages.go_back();
+            self.appender.go_back(mark);
+            self.gone.truncate(gone);
+            self.run("ROLLBACK TO request", [])?;
+        }
+        self.run("RELEASE request", [])?;
+        result
+    }
+
+    /// Makes everything durable: bodies first, then the rows that name them.
+    pub fn commit(&mut self) -> Result<Notices, StoreError> {
+        let mut notices = Notices { mailboxes: Vec::new(), queue: std::mem::take(&mut self.queue_changed) };
+        self.write_mailboxes(&mut notices)?;
+        self.write_usages()?;
+        notices.mailboxes.extend(self.gone.drain(..).map(|mailbox| (mailbox, 0)));
+        let next_body = self.next_body;
+        if next_body != self.next_body_written {
+            set_meta(&self.database, "next_body", next_body as i64)?;
+        }
+        self.appender.flush(&self.database)?;
+        self.run("COMMIT", [])?;
+        self.next_body_written = next_body;
+        self.appender.committed();
+        Ok(notices)
+    }
+
+    /// Undoes the whole transaction.
+    pub fn roll_back(&mut self) -> Result<(), StoreError> {
+        self.mailboxes.clear();
+        self.usages.clear();
+        self.gone.clear();
+        self.queue_changed = false;
+        self.appender.roll_back();
+        // SQLite has rolled back by itself after some errors.
+        if !self.database.is_autocommit() {
+            self.run("ROLLBACK", [])?;
+        }
+        self.next_mailbox = meta(&self.database, "next_mailbox")?.unwrap_or(FIRST_MAILBOX);
+        Ok(())
+    }
+
+    // --- what requests use ---
+
+    /// Seconds since 1970 at the begin of the transaction.
+    pub fn now_s(&self) -> i64 {
+        self.now_s
+    }
+
+    /// The database, inside the open transaction.
+    pub fn database(&self) -> &Connection {
+        &self.database
+    }
+
+    /// Executes a statement that is prepared once.
+    pub fn run(&self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
+        Ok(self.database.prepare_cached(sql)?.execute(params)?)
+    }
+
+    /// The row of a statement that is prepared once, if there is one.
+    pub fn find<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, StoreError> {
+        Ok(self.database.prepare_cached(sql)?.query_row(params, read).optional()?)
+    }
+
+    /// All rows of a statement that is prepared once.
+    pub fn list<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut statement = self.database.prepare_cached(sql)?;
+        let rows = statement.query_map(params, read)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// A mailbox's state.
+    pub fn mailbox(&mut self, id: MailboxId) -> Result<&MailboxState, StoreError> {
+        if self.mailboxes.get(id).is_none() {
+            let state = self.load_mailbox(id)?;
+            self.mailboxes.load(id, state);
+        }
+        self.mailboxes.get(id).ok_or(StoreError::NoSuchMailbox)
+    }
+
+    /// A mailbox's state, to be changed.
+    pub fn mailbox_mut(&mut self, id: MailboxId) -> Result<&mut MailboxState, StoreError> {
+        self.mailbox(id)?;
+        self.mailboxes.change(id).ok_or(StoreError::NoSuchMailbox)
+    }
+
+    /// A mailbox that can hold messages.
+    pub fn selectable(&mut self, id: MailboxId) -> Result<&MailboxState, StoreError> {
+        let state = self.mailbox(id)?;
+        if state.selectable { Ok(state) } else { Err(StoreError::NotSelectable) }
+    }
+
+    /// Forgets a mailbox that is being deleted.
+    pub fn forget_mailbox(&mut self, id: MailboxId) {
+        self.mailboxes.forget(id);
+        self.gone.push(id);
+    }
+
+    /// What an account uses and may use.
+    pub fn usage(&mut self, id: AccountId) -> Result<&Quota, StoreError> {
+        if self.usages.get(id).is_none() {
+            let quota = self
+                .find(
+                    "SELECT limit_bytes, limit_messages, bytes, messages
+                     FROM accounts JOIN usage ON account = id WHERE id = ?1",
+                    [id.0],
+                    crate::directory::read_quota,
+                )?
+                .ok_or(StoreError::NoSuchAccount)?;
+            self.usages.load(id, quota);
+        }
+        self.usages.get(id).ok_or(StoreError::NoSuchAccount)
+    }
+
+    /// What an account uses, to be changed.
+    pub fn usage_mut(&mut self, id: AccountId) -> Result<&mut Quota, StoreError> {
+        self.usage(id)?;
+        self.usages.change(id).ok_or(StoreError::NoSuchAccount)
+    }
+
+    /// Forgets an account that is being deleted.
+    pub fn forget_usage(&mut self, id: AccountId) {
+        self.usages.forget(id);
+    }
+
+    /// A body number never used before.
+    pub fn new_body(&mut self) -> BodyId {
+        self.next_body += 1;
+        BodyId(self.next_body - 1)
+    }
+
+    /// A mailbox number never used before.
+    pub fn new_mailbox(&mut self) -> Result<MailboxId, StoreError> {
+        self.next_mailbox += 1;
+        set_meta(&self.database, "next_mailbox", self.next_mailbox)?;
+        Ok(MailboxId(self.next_mailbox - 1))
+    }
+
+    /// A UIDVALIDITY higher than any before; the clock keeps it rising across a lost store too.
+    pub fn new_uid_validity(&mut self) -> Result<u32, StoreError> {
+        let last = meta(&self.database, "uid_validity")?.unwrap_or(0);
+        let next = (last + 1).max(self.now_s).min(i64::from(u32::MAX));
+        set_meta(&self.database, "uid_validity", next)?;
+        Ok(next as u32)
+    }
+
+    fn load_mailbox(&self, id: MailboxId) -> Result<MailboxState, StoreError> {
+        self.find(
+            "SELECT account, uid_validity, selectable, keywords, uid_next, modseq, first_recent, messages,
+                    unseen, deleted, bytes, expunged, expunged_floor
+             FROM mailboxes JOIN counters ON mailbox = id WHERE id = ?1",
+            [id.0],
+            |row| {
+                Ok(MailboxState {
+                    account: AccountId(row.get(0)?),
+                    uid_validity: row.get(1)?,
+                    selectable: row.get(2)?,
+                    keywords: Arc::new(crate::mailbox::split_keywords(row.get_ref(3)?.as_str()?)),
+                    uid_next: row.get(4)?,
+                    modseq: row.get(5)?,
+                    first_recent: row.get(6)?,
+                    messages: row.get(7)?,
+                    unseen: row.get(8)?,
+                    deleted: row.get(9)?,
+                    bytes: row.get(10)?,
+                    expunged: row.get(11)?,
+                    expunged_floor: row.get(12)?,
+                })
+            },
+        )?
+        .ok_or(StoreError::NoSuchMailbox)
+    }
+
+    fn write_mailboxes(&mut self, notices: &mut Notices) -> Result<(), StoreError> {
+        for (id, state) in self.mailboxes.take_dirty() {
+            self.run(
+                "UPDATE counters SET uid_next = ?2, modseq = ?3, first_recent = ?4, messages = ?5, unseen = ?6,
+                        deleted = ?7, bytes = ?8, expunged = ?9, expunged_floor = ?10 WHERE mailbox = ?1",
+                params![
+                    id.0,
+                    state.uid_next,
+                    state.modseq,
+                    state.first_recent,
+                    state.messages,
+                    state.unseen,
+                    state.deleted,
+                    state.bytes,
+                    state.expunged,
+                    state.expunged_floor
+                ],
+            )?;
+            notices.mailboxes.push((id, state.modseq as ModSeq));
+        }
+        Ok(())
+    }
+
+    fn write_usages(&mut self) -> Result<(), StoreError> {
+        for (id, quota) in self.usages.take_dirty() {
+            self.run(
+                "UPDATE usage SET bytes = ?2, messages = ?3 WHERE account = ?1",
+                params![id.0, quota.used_bytes as i64, quota.used_messages as i64],
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl MailboxState {
+    /// The next UID, taken.
+    pub fn take_uid(&mut self) -> Result<Uid, StoreError> {
+        let uid =
+            Uid::try_from(self.uid_next).ok().filter(|uid| *uid < Uid::MAX).ok_or(StoreError::NoUidLeft)?;
+        self.uid_next += 1;
+        Ok(uid)
+    }
+
+    /// The mod-sequence of a new change.
+    pub fn advance(&mut self) -> i64 {
+        self.modseq += 1;
+        self.modseq
+    }
+}

@@ -1,0 +1,330 @@
+//! The one writer: requests in, one transaction per batch, answers after the commit is durable.
+//!
+//! While one batch is being synced the next one gathers in the channel, so a batch grows with the
+//! load by itself and nobody waits for a timer.
+
+mod appender;
+mod checkpoint;
+mod deliver;
+mod directory;
+mod job;
+mod ledger;
+mod mailboxes;
+mod memory;
+mod messages;
+mod queue;
+mod reclaim;
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::{Semaphore, oneshot, watch};
+
+pub(crate) use job::Cost;
+pub(crate) use ledger::Ledger;
+
+use crate::StoreError;
+use crate::reserve::Reserve;
+use crate::segment::{MESSAGE_BYTES_MAX, SegmentFiles};
+use crate::watchers::Watchers;
+use checkpoint::Checkpoints;
+use job::{Job, Task};
+use ledger::Notices;
+use reclaim::Reclaim;
+
+/// Memory that waiting requests may hold, in KiB: one largest message and some room.
+const BUDGET_KIB: usize = MESSAGE_BYTES_MAX / 1024 + 16 * 1024;
+/// What a request costs beside its bytes, in KiB; it bounds their number.
+const REQUEST_KIB: usize = 32;
+/// Requests in one transaction.
+const BATCH_REQUESTS_MAX: usize = 512;
+/// Bytes of bodies in one transaction.
+const BATCH_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// Busy batches between two steps of reclaiming.
+const BATCHES_PER_RECLAIM: u32 = 32;
+/// How often an idle writer looks after the store.
+const IDLE: Duration = Duration::from_secs(1);
+
+enum Message {
+    Request(Box<dyn Job>),
+    Stop(oneshot::Sender<()>),
+}
+
+/// The writer as others see it.
+pub(crate) struct Writer {
+    requests: Mutex<Option<Sender<Message>>>,
+    budget: Arc<Semaphore>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the writer shares with the store's readers.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub files: Arc<SegmentFiles>,
+    pub watchers: Arc<Watchers>,
+    pub queue: watch::Sender<u64>,
+    pub failed: watch::Sender<Option<String>>,
+    /// Held by a check: no segment goes while one runs.
+    pub reclaiming: Arc<Mutex<()>>,
+}
+
+impl Writer {
+    /// Starts the thread. `database` is the writer's connection.
+    pub fn start(dir: &Path, database: Connection, shared: Shared) -> Result<Self, StoreError> {
+        let (sender, requests) = channel();
+        let checkpoints = Checkpoints::start(dir, shared.failed.clone())?;
+        let ledger = Ledger::load(database, shared.files.clone())?;
+        let reclaim = Reclaim::load(&ledger)?;
+        let thread = Thread {
+            requests,
+            reserve: Reserve::open(dir),
+            ledger,
+            reclaim,
+            checkpoints,
+            shared,
+            stop: None,
+            batches: 0,
+        };
+        let handle =
+            std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || thread.run())?;
+        Ok(Self {
+            requests: Mutex::new(Some(sender)),
+            budget: Arc::new(Semaphore::new(BUDGET_KIB)),
+            thread: Mutex::new(Some(handle)),
+        })
+    }
+
+    /// Hands a request to the writer and waits until it is durable or refused.
+    pub async fn submit<T: Send + 'static>(
+        &self,
+        cost: Cost,
+        run: impl FnMut(&mut Ledger) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let kib = (cost.bytes / 1024) as usize + REQUEST_KIB;
+        if kib > BUDGET_KIB {
+            return Err(StoreError::TooLarge { bytes: cost.bytes });
+        }
+        let permit =
+            self.budget.clone().acquire_many_owned(kib as u32).await.map_err(|_| StoreError::Closed)?;
+        let (ticket, answer) = oneshot::channel();
+        self.send(Message::Request(Box::new(Task::new(cost, run, ticket, permit))))?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Lets everything accepted so far become durable, and ends the thread.
+    pub async fn stop(&self) -> Result<(), StoreError> {
+        let (done, stopped) = oneshot::channel();
+        self.send(Message::Stop(done))?;
+        stopped.await.map_err(|_| StoreError::Closed)?;
+        self.join();
+        Ok(())
+    }
+
+    fn send(&self, message: Message) -> Result<(), StoreError> {
+        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests.as_ref().ok_or(StoreError::Closed)?.send(message).map_err(|_| StoreError::Closed)
+    }
+
+    /// Closes the channel and waits for the thread.
+    fn join(&self) {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // A panic there has been printed; its callers get `Closed`.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.join();
+    }
+}
+
+struct Thread {
+    requests: Receiver<Message>,
+    ledger: Ledger,
+    reclaim: Reclaim,
+    reserve: Reserve,
+    checkpoints: Checkpoints,
+    shared: Shared,
+    stop: Option<oneshot::Sender<()>>,
+    batches: u32,
+}
+
+type Batch = Vec<Box<dyn Job>>;
+
+impl Thread {
+    fn run(mut self) {
+        while self.stop.is_none() {
+            let has_work = self.reclaim.has_work() && !self.has_failed();
+            let wait = if has_work { Duration::ZERO } else { IDLE };
+            match self.gather(wait) {
+                Ok(batch) => {
+                    self.run_batch(batch);
+                    self.batches = self.batches.wrapping_add(1);
+                    if self.batches.is_multiple_of(BATCHES_PER_RECLAIM) {
+                        self.reclaim_step();
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => self.rest(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        let stop = self.stop.take();
+        // The database is closed and the log folded into it before anyone is told.
+        drop(self);
+        if let Some(stop) = stop {
+            let _ = stop.send(());
+        }
+    }
+
+    /// The requests that wait, up to the bounds of a batch.
+    fn gather(&mut self, wait: Duration) -> Result<Batch, RecvTimeoutError> {
+        let mut batch = Batch::new();
+        let mut bytes = 0;
+        let mut next = Some(self.requests.recv_timeout(wait)?);
+        while let Some(message) = next {
+            match message {
+                Message::Request(job) => {
+                    bytes += job.cost().bytes;
+                    batch.push(job);
+                }
+                Message::Stop(done) => {
+                    self.stop = Some(done);
+                    break;
+                }
+            }
+            let full = batch.len() >= BATCH_REQUESTS_MAX || bytes >= BATCH_BYTES_MAX;
+            next = if full { None } else { self.requests.try_recv().ok() };
+        }
+        Ok(batch)
+    }
+
+    /// What is done when nobody asks for anything.
+    fn rest(&mut self) {
+        if self.has_failed() {
+            return;
+        }
+        self.reserve.is_short();
+        self.checkpoints.wake();
+        self.reclaim_step();
+    }
+
+    fn run_batch(&mut self, mut batch: Batch) {
+        if self.refuse_if_failed(&mut batch) {
+            return;
+        }
+        if self.reserve.is_short() {
+            refuse_growing(&mut batch);
+        }
+        let mut error = match self.attempt(&mut batch) {
+            Ok(()) => return answer(batch),
+            Err(error) => error,
+        };
+        // First without what grows, then with the space kept for this.
+        for attempt in 0..2 {
+            if !error.is_disk_full() {
+                break;
+            }
+            if let Err(worse) = self.ledger.roll_back() {
+                error = worse;
+                break;
+            }
+            refuse_growing(&mut batch);
+            if attempt == 1 {
+                self.reserve.release();
+            }
+            match self.attempt(&mut batch) {
+                Ok(()) => return answer(batch),
+                Err(next) => error = next,
+            }
+        }
+        if error.is_disk_full() && self.ledger.roll_back().is_ok() {
+            for job in batch {
+                job.answer(Err(StoreError::DiskFull));
+            }
+            return;
+        }
+        self.fail(&error);
+        self.refuse_if_failed(&mut batch);
+    }
+
+    /// One transaction with all requests of the batch.
+    fn attempt(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.ledger.begin()?;
+        for job in batch.iter_mut() {
+            job.run(&mut self.ledger)?;
+        }
+        let notices = self.ledger.commit()?;
+        self.publish(notices);
+        // The batch is durable whatever becomes of the checkpoint.
+        if let Err(error) = self.checkpoints.after_commit(&self.ledger.database) {
+            self.fail(&error);
+        }
+        Ok(())
+    }
+
+    fn publish(&self, notices: Notices) {
+        self.shared.watchers.publish(&notices.mailboxes);
+        if notices.queue {
+            self.shared.queue.send_modify(|count| *count = count.wrapping_add(1));
+        }
+    }
+
+    /// A bounded piece of reclaiming, in its own transaction.
+    fn reclaim_step(&mut self) {
+        if self.has_failed() {
+            return;
+        }
+        let reclaiming = self.shared.reclaiming.clone();
+        let Ok(_guard) = reclaiming.try_lock() else { return };
+        match self.reclaim.step(&mut self.ledger) {
+            Ok(()) => {}
+            Err(error) if error.is_disk_full() => match self.ledger.roll_back() {
+                Ok(()) => self.reclaim.put_off(),
+                Err(error) => self.fail(&error),
+            },
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn has_failed(&self) -> bool {
+        self.shared.failed.borrow().is_some()
+    }
+
+    /// From here on nothing is acknowledged: what the disk holds is not known any more.
+    fn fail(&mut self, error: &StoreError) {
+        tracing::error!("the mail store has failed: {error}");
+        self.shared.failed.send_replace(Some(error.to_string()));
+    }
+
+    fn refuse_if_failed(&self, batch: &mut Batch) -> bool {
+        let Some(reason) = self.shared.failed.borrow().clone() else { return false };
+        for job in batch.drain(..) {
+            job.answer(Err(StoreError::Failed(reason.clone())));
+        }
+        true
+    }
+}
+
+/// Answers the requests of a committed batch.
+fn answer(batch: Batch) {
+    for job in batch {
+        job.answer(Ok(()));
+    }
+}
+
+/// Takes the requests that need space out of the batch and refuses them.
+fn refuse_growing(batch: &mut Batch) {
+    for job in batch.extract_if(.., |job| job.cost().grows) {
+        job.answer(Err(StoreError::DiskFull));
+    }
+}
