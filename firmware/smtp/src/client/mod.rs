@@ -85,6 +85,7 @@ pub struct Client {
     to_send: VecDeque<Envelope>,
     expected: VecDeque<Envelope>,
     verdicts: Vec<Option<Verdict>>,
+    begun: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +135,7 @@ impl Client {
             offers: Offers::default(),
             to_send: VecDeque::new(),
             expected: VecDeque::new(),
+            begun: false,
         }
     }
 
@@ -163,6 +165,12 @@ impl Client {
     pub fn lost(&mut self, reason: &str) {
         self.finish_all(&Reply::with_text(451, "4.4.2", reason));
         self.state = State::Done;
+    }
+
+    /// Whether the server let the message begin. If not, the verdicts are about the server, and another
+    /// one may take the message.
+    pub fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// One verdict per recipient, in order.
@@ -305,6 +313,7 @@ impl Client {
     }
 
     fn begin_envelope(&mut self) {
+        self.begun = true;
         let limit = self.offers.size_max_bytes;
         if limit > 0 && self.plan.size_bytes > limit {
             let text = format!("The message is larger than the {limit} octets that server takes");

@@ -1,0 +1,232 @@
+//! The administration socket: one JSON request a line, one reply a line (`control::mail`).
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use control::mail::{Account, Alias, CheckReport, Domain, Queued, Reply, Request};
+use control::wire::LINE_MAX_BYTES;
+use store::{QueueId, StoreError};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+
+use crate::clock::unix_ms;
+use crate::outgoing::{SMARTHOST_SETTING, Smarthost, give_up};
+use crate::service::Shared;
+use crate::{MailError, password};
+
+/// Connections served at the same time; more wait.
+const CONNECTIONS_MAX: usize = 16;
+/// Silence after which a connection is closed.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Longest time a health check may take before it counts as failed.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Recipients of the queue in one list.
+const QUEUE_LIST_MAX: usize = 10_000;
+
+/// Opens the socket, for its owner and root only, and serves it until the process ends.
+pub(crate) fn listen(shared: Arc<Shared>, path: &Path) -> Result<(), MailError> {
+    let failed = |source| MailError::Socket { path: path.to_owned(), source };
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    tokio::spawn(accept(shared, listener));
+    Ok(())
+}
+
+async fn accept(shared: Arc<Shared>, listener: UnixListener) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let shared = Arc::clone(&shared);
+                tokio::spawn(async move {
+                    let _place = place;
+                    if let Err(error) = serve(&shared, stream).await {
+                        tracing::warn!("administration connection ended: {error}");
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!("administration connection could not be accepted: {error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn serve(shared: &Arc<Shared>, stream: UnixStream) -> std::io::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = BufReader::new(reader);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let mut bounded = (&mut reader).take(LINE_MAX_BYTES as u64);
+        let read = bounded.read_until(b'\n', &mut line);
+        let read = tokio::time::timeout(SILENCE, read).await.map_err(|_| std::io::ErrorKind::TimedOut)??;
+        if read == 0 {
+            return Ok(());
+        }
+        let reply = match serde_json::from_slice::<Request>(&line) {
+            Ok(request) => answer(shared, request).await.unwrap_or_else(Reply::Refused),
+            Err(error) => Reply::Refused(format!("the request is not understood: {error}")),
+        };
+        let mut answer = serde_json::to_vec(&reply)?;
+        answer.push(b'\n');
+        writer.write_all(&answer).await?;
+        if line.last() != Some(&b'\n') {
+            return Ok(());
+        }
+    }
+}
+
+/// A refusal is a sentence.
+async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Reply, String> {
+    let store = &shared.store;
+    match request {
+        Request::Health => return health(shared).await,
+        Request::Counters => return Ok(Reply::Counters(shared.counters.read())),
+        Request::DomainList => return aside(shared, |shared| shared.store.domains()).await.map(domains),
+        Request::AccountList { domain } => {
+            return aside(shared, move |shared| shared.store.accounts(domain.as_deref())).await.map(accounts);
+        }
+        Request::AliasList { domain } => {
+            return aside(shared, move |shared| shared.store.aliases(domain.as_deref())).await.map(aliases);
+        }
+        Request::QueueList => {
+            return aside(shared, |shared| shared.store.queue(QUEUE_LIST_MAX)).await.map(queue);
+        }
+        Request::StoreCheck => return aside(shared, |shared| shared.store.check()).await.map(check),
+        Request::DomainAdd { domain } => store.add_domain(&domain).await.map_err(sentence)?,
+        Request::DomainRemove { domain } => store.remove_domain(&domain).await.map_err(sentence)?,
+        Request::AccountAdd { address, password, quota_bytes } => {
+            let hash = hash(password).await?;
+            store.add_account(&address, hash, quota_bytes).await.map_err(sentence)?;
+        }
+        Request::AccountRemove { address } => store.remove_account(&address).await.map_err(sentence)?,
+        Request::AccountPassword { address, password } => {
+            let hash = hash(password).await?;
+            store.set_password(&address, hash).await.map_err(sentence)?;
+        }
+        Request::AccountQuota { address, quota_bytes } => {
+            store.set_quota(&address, quota_bytes).await.map_err(sentence)?;
+        }
+        Request::AliasAdd { address, target } => {
+            store.add_alias(&address, &target).await.map_err(sentence)?
+        }
+        Request::AliasRemove { address, target } => {
+            store.remove_alias(&address, target.as_deref()).await.map_err(sentence)?;
+        }
+        Request::QueueRetry { id } => {
+            store.queue_retry(id.map(QueueId), unix_ms()).await.map_err(sentence)?;
+        }
+        Request::QueueDrop { id } => drop_queued(shared, QueueId(id)).await?,
+        Request::SmarthostSet { host, user, password } => set_smarthost(shared, host, user, password).await?,
+    }
+    Ok(Reply::Done)
+}
+
+/// Serving means that a transaction commits and that every listener accepts.
+async fn health(shared: &Arc<Shared>) -> Result<Reply, String> {
+    let begun = Instant::now();
+    tokio::time::timeout(HEALTH_TIMEOUT, shared.store.ping())
+        .await
+        .map_err(|_| "the mail store does not answer".to_owned())?
+        .map_err(sentence)?;
+    let listening = shared.listening.load(Ordering::Relaxed);
+    if listening < shared.listeners {
+        return Err(format!("only {listening} of {} listeners accept connections", shared.listeners));
+    }
+    Ok(Reply::Healthy {
+        epoch: shared.store.epoch(),
+        uptime_ms: shared.begun.elapsed().as_millis() as u64,
+        commit_ms: begun.elapsed().as_millis() as u64,
+    })
+}
+
+/// Long readings run beside the service's own threads.
+async fn aside<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, String> {
+    let shared = Arc::clone(shared);
+    let result = tokio::task::spawn_blocking(move || read(&shared)).await;
+    result.map_err(|error| format!("the request failed: {error}"))?.map_err(sentence)
+}
+
+async fn hash(password: String) -> Result<store::PasswordHash, String> {
+    let hashed = tokio::task::spawn_blocking(move || password::hash_new(&password)).await;
+    hashed.map_err(|error| format!("the request failed: {error}"))?.map_err(|error| error.to_string())
+}
+
+async fn drop_queued(shared: &Arc<Shared>, id: QueueId) -> Result<(), String> {
+    let item =
+        shared.store.queue_item(id).map_err(sentence)?.ok_or(StoreError::NoSuchQueued).map_err(sentence)?;
+    give_up(&shared.worker, &item).await.map_err(sentence)
+}
+
+async fn set_smarthost(
+    shared: &Arc<Shared>,
+    host: Option<String>,
+    user: Option<String>,
+    password: Option<String>,
+) -> Result<(), String> {
+    let value = match host {
+        Some(host) => {
+            let smarthost = Smarthost::parse(&host, user, password)?;
+            Some(serde_json::to_string(&smarthost).map_err(|error| error.to_string())?)
+        }
+        None => None,
+    };
+    shared.store.set_setting(SMARTHOST_SETTING, value.as_deref()).await.map_err(sentence)
+}
+
+fn sentence(error: StoreError) -> String {
+    error.to_string()
+}
+
+fn domains(list: Vec<store::Domain>) -> Reply {
+    let domain = |d: store::Domain| Domain { domain: d.name, accounts: d.accounts, aliases: d.aliases };
+    Reply::Domains(list.into_iter().map(domain).collect())
+}
+
+fn accounts(list: Vec<store::Account>) -> Reply {
+    let account = |a: store::Account| Account {
+        address: a.address,
+        quota_bytes: a.quota.limit_bytes,
+        used_bytes: a.quota.used_bytes,
+        messages: a.quota.used_messages,
+    };
+    Reply::Accounts(list.into_iter().map(account).collect())
+}
+
+fn aliases(list: Vec<store::Alias>) -> Reply {
+    let alias = |a: store::Alias| Alias { address: a.address, targets: a.targets };
+    Reply::Aliases(list.into_iter().map(alias).collect())
+}
+
+fn queue(list: Vec<store::QueueEntry>) -> Reply {
+    let now_ms = unix_ms();
+    let queued = |entry: store::QueueEntry| Queued {
+        id: entry.id.0,
+        sender: entry.sender,
+        recipient: entry.recipient,
+        size_bytes: entry.size_bytes,
+        age_s: now_ms.saturating_sub(entry.accepted_ms) / 1000,
+        attempts: entry.attempts,
+        next_s: entry.next_ms.saturating_sub(now_ms) / 1000,
+        last_error: entry.last_error,
+    };
+    Reply::Queue(list.into_iter().map(queued).collect())
+}
+
+fn check(report: store::CheckReport) -> Reply {
+    Reply::Check(CheckReport { messages: report.messages, bodies: report.bodies, faults: report.faults })
+}

@@ -1,0 +1,188 @@
+//! Who may connect: bounds on connections, in total and per address, and on their rate.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::config::{Limits, TryOut};
+
+/// Addresses remembered for their rate; the quiet ones go first.
+const ADDRESSES_MAX: usize = 20_000;
+
+/// Keeps the bounds.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    limits: Limits,
+    try_out: TryOut,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    total: usize,
+    addresses: HashMap<IpAddr, Address>,
+}
+
+#[derive(Debug)]
+struct Address {
+    connections: usize,
+    /// Connections it may open now without waiting.
+    tokens: f64,
+    filled: Instant,
+}
+
+/// A place taken; dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    admission: Arc<Admission>,
+    address: Option<IpAddr>,
+}
+
+/// Why a connection is not served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotAdmitted {
+    /// The service has all it can serve.
+    Full,
+    /// The address has all it may have.
+    AddressFull,
+    /// The address connects too fast.
+    TooFast,
+}
+
+impl NotAdmitted {
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Full => "Too many connections, try again later",
+            Self::AddressFull => "Too many connections from your address",
+            Self::TooFast => "Connections from your address come too fast",
+        }
+    }
+}
+
+impl Admission {
+    pub(crate) fn new(limits: &Limits, try_out: TryOut) -> Arc<Self> {
+        Arc::new(Self { limits: limits.clone(), try_out, state: Mutex::default() })
+    }
+
+    /// Whether an address stands outside the bounds per address.
+    pub(crate) fn is_trusted(&self, address: IpAddr) -> bool {
+        self.try_out.trust_loopback && address.to_canonical().is_loopback()
+    }
+
+    /// Takes a place for a connection of this address.
+    pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr, now: Instant) -> Result<Admitted, NotAdmitted> {
+        let trusted = self.is_trusted(peer);
+        let key = network(peer);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.total >= self.limits.connections_max {
+            return Err(NotAdmitted::Full);
+        }
+        if !trusted {
+            state.forget_quiet(&self.limits, now);
+            state.take_token(key, &self.limits, now)?;
+        }
+        state.total += 1;
+        Ok(Admitted { admission: Arc::clone(self), address: (!trusted).then_some(key) })
+    }
+}
+
+impl State {
+    fn take_token(&mut self, key: IpAddr, limits: &Limits, now: Instant) -> Result<(), NotAdmitted> {
+        let burst = f64::from(limits.connection_burst);
+        let fresh = || Address { connections: 0, tokens: burst, filled: now };
+        let address = self.addresses.entry(key).or_insert_with(fresh);
+        let since = now.saturating_duration_since(address.filled).as_secs_f64();
+        address.tokens = (address.tokens + since * f64::from(limits.connection_rate_per_s)).min(burst);
+        address.filled = now;
+        if address.connections >= limits.connections_per_address_max {
+            return Err(NotAdmitted::AddressFull);
+        }
+        if address.tokens < 1.0 {
+            return Err(NotAdmitted::TooFast);
+        }
+        address.tokens -= 1.0;
+        address.connections += 1;
+        Ok(())
+    }
+
+    /// Drops addresses without a connection whose burst is full again, when there are too many.
+    fn forget_quiet(&mut self, limits: &Limits, now: Instant) {
+        if self.addresses.len() < ADDRESSES_MAX {
+            return;
+        }
+        let fill_s = f64::from(limits.connection_burst) / f64::from(limits.connection_rate_per_s.max(1));
+        self.addresses.retain(|_, address| {
+            address.connections > 0 || now.saturating_duration_since(address.filled).as_secs_f64() < fill_s
+        });
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut state = self.admission.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.total = state.total.saturating_sub(1);
+        if let Some(address) = self.address.and_then(|address| state.addresses.get_mut(&address)) {
+            address.connections = address.connections.saturating_sub(1);
+        }
+    }
+}
+
+/// What counts as one address: an IPv6 host has its whole /64.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6(std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn admission(trust_loopback: bool) -> Arc<Admission> {
+        let limits = Limits {
+            connections_max: 5,
+            connections_per_address_max: 2,
+            connection_rate_per_s: 1,
+            connection_burst: 3,
+            ..Limits::default()
+        };
+        Admission::new(&limits, TryOut { allow_plaintext: false, trust_loopback })
+    }
+
+    #[test]
+    fn an_address_has_its_bound_and_its_rate() {
+        let (admission, now) = (admission(false), Instant::now());
+        let peer: IpAddr = "192.0.2.1".parse().unwrap();
+        let first = admission.admit(peer, now).unwrap();
+        let second = admission.admit(peer, now).unwrap();
+        assert_eq!(admission.admit(peer, now).unwrap_err(), NotAdmitted::AddressFull);
+        drop((first, second));
+        drop(admission.admit(peer, now).unwrap());
+        assert_eq!(admission.admit(peer, now).unwrap_err(), NotAdmitted::TooFast);
+        assert!(admission.admit(peer, now + Duration::from_secs(1)).is_ok());
+    }
+
+    #[test]
+    fn the_total_is_bounded_for_everybody() {
+        let (admission, now) = (admission(true), Instant::now());
+        let peer: IpAddr = "127.0.0.1".parse().unwrap();
+        let held: Vec<_> = (0..5).map(|_| admission.admit(peer, now).unwrap()).collect();
+        assert_eq!(admission.admit(peer, now).unwrap_err(), NotAdmitted::Full);
+        drop(held);
+        assert!(admission.admit(peer, now).is_ok());
+    }
+
+    #[test]
+    fn an_ipv6_host_is_its_network() {
+        let one: IpAddr = "2001:db8:1:2::3".parse().unwrap();
+        let other: IpAddr = "2001:db8:1:2:4::5".parse().unwrap();
+        assert_eq!(network(one), network(other));
+    }
+}

@@ -1,0 +1,64 @@
+//! Numbers since start.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Declares the counters and their names once.
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Numbers since start; each only grows.
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters {
+            $($(#[$doc])* pub(crate) $name: AtomicU64,)*
+        }
+
+        impl Counters {
+            /// All of them, by name.
+            pub(crate) fn read(&self) -> BTreeMap<String, u64> {
+                BTreeMap::from([$((stringify!($name).to_owned(), self.$name.load(Ordering::Relaxed)),)*])
+            }
+        }
+    };
+}
+
+counters! {
+    /// SMTP and submission connections.
+    connections_smtp,
+    /// IMAP connections.
+    connections_imap,
+    /// POP3 connections.
+    connections_pop3,
+    /// Connections refused at a bound or for their rate.
+    connections_refused,
+    /// Connections that were silent or slow for too long.
+    timeouts,
+    /// TLS handshakes that failed.
+    tls_failures,
+    /// Commands that were not understood or came out of order.
+    bad_commands,
+    /// Successful logins.
+    logins,
+    /// Refused logins.
+    login_failures,
+    /// Messages confirmed.
+    messages_received,
+    /// Octets of them.
+    bytes_received,
+    /// Messages refused after their text.
+    messages_refused,
+    /// Senders and recipients refused.
+    recipients_refused,
+    /// Recipients the other side took.
+    sent,
+    /// Tries that must be repeated.
+    deferred,
+    /// Recipients given up.
+    failed,
+    /// Delivery notices made.
+    notices,
+}
+
+/// Adds to a counter.
+pub(crate) fn count(counter: &AtomicU64, more: u64) {
+    counter.fetch_add(more, Ordering::Relaxed);
+}

@@ -1,0 +1,326 @@
+//! The running service: what all its tasks share, how it starts and how it stops.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use store::Store;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::admission::Admission;
+use crate::clock::unix_ms;
+use crate::config::{Config, Limits, TryOut};
+use crate::counters::{Counters, count};
+use crate::delivery::DeliveryDesk;
+use crate::listen::{self, Protocols};
+use crate::outgoing::{Router, Worker};
+use crate::password::Passwords;
+use crate::session::pop3::Maildrops;
+use crate::tls::{RELOAD_INTERVAL, Tls};
+use crate::wire::Wire;
+use crate::{MailError, admin, first, session};
+
+/// Pause after the system refused to accept a connection: it has no descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// For telling a client that it is not served.
+const REFUSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What all tasks share.
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) passwords: Arc<Passwords>,
+    pub(crate) delivery: DeliveryDesk,
+    pub(crate) worker: Worker,
+    pub(crate) tls: Tls,
+    pub(crate) policies: Policies,
+    pub(crate) imap_limits: imap::Limits,
+    pub(crate) limits: Limits,
+    pub(crate) try_out: TryOut,
+    pub(crate) text_memory: Arc<Semaphore>,
+    pub(crate) maildrops: Maildrops,
+    /// Becomes true when the service stops.
+    pub(crate) stop: watch::Receiver<bool>,
+    pub(crate) begun: Instant,
+    /// Accept loops that run, of those there should be.
+    pub(crate) listening: AtomicU64,
+    pub(crate) listeners: u64,
+    session_prefix: u64,
+    sessions: AtomicU64,
+}
+
+/// What each protocol allows.
+pub(crate) struct Policies {
+    pub(crate) exchange: Arc<smtp::server::Policy>,
+    pub(crate) submission: Arc<smtp::server::Policy>,
+    pub(crate) pop3: Arc<pop3::Policy>,
+}
+
+impl Policies {
+    fn new(config: &Config) -> Self {
+        let host_name: Arc<str> = Arc::from(config.host_name.as_str());
+        let smtp = |role| smtp::server::Policy {
+            role,
+            host_name: Arc::clone(&host_name),
+            message_max_bytes: config.limits.message_max_bytes,
+            recipients_max: config.limits.recipients_max,
+            starttls: true,
+            auth_in_clear: config.try_out.allow_plaintext,
+        };
+        let pop3 = pop3::Policy {
+            host_name: Arc::clone(&host_name),
+            stls: true,
+            auth_in_clear: config.try_out.allow_plaintext,
+        };
+        Self {
+            exchange: Arc::new(smtp(smtp::server::Role::Exchange)),
+            submission: Arc::new(smtp(smtp::server::Role::Submission)),
+            pop3: Arc::new(pop3),
+        }
+    }
+}
+
+impl Shared {
+    /// Names sessions in log lines and trace fields, differently on every start.
+    pub(crate) fn next_session_id(&self) -> String {
+        format!("{:x}-{:x}", self.session_prefix, self.sessions.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Waits for the order to stop.
+    pub(crate) async fn stop_ordered(&self) {
+        // An error means that the service is gone, which is an order as well.
+        let _ = self.stop.clone().wait_for(|stop| *stop).await;
+    }
+
+    /// The server's side of a handshake.
+    pub(crate) async fn start_tls(&self, wire: Wire, peer: IpAddr) -> io::Result<Wire> {
+        wire.accept_tls(self.tls.acceptor(), self.limits.send_timeout).await.inspect_err(|error| {
+            count(&self.counters.tls_failures, 1);
+            tracing::info!("TLS handshake of {peer} failed: {error}");
+        })
+    }
+}
+
+/// A running service.
+pub struct Service {
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    acceptors: Vec<JoinHandle<()>>,
+    /// Closes when the last SMTP session has ended.
+    drained: mpsc::Receiver<()>,
+    failed: watch::Receiver<Option<String>>,
+}
+
+impl Service {
+    /// Opens store, certificate and listeners, and begins to serve.
+    pub async fn start(config: Config) -> Result<Self, MailError> {
+        let begun = Instant::now();
+        // Listeners first: what cannot be bound is the most common mistake and the cheapest to find.
+        let listeners = listen::open_all(&config.addresses, &config.ports)?;
+        let (store, tls) = open_data(&config).await?;
+        if let Some(account) = &config.first {
+            first::make(&store, account).await?;
+        }
+        let (stop_sender, stop) = watch::channel(false);
+        let shared = Arc::new(share(&config, store, tls, stop, begun, listeners.len() as u64)?);
+        if let Some(socket) = &config.socket {
+            admin::listen(Arc::clone(&shared), socket)?;
+        }
+        let (running, drained) = mpsc::channel(1);
+        let accept = |(listener, protocols)| {
+            tokio::spawn(accept(Arc::clone(&shared), listener, protocols, running.clone()))
+        };
+        let acceptors = listeners.into_iter().map(accept).collect();
+        tokio::spawn(shared.worker.clone().run(shared.stop.clone()));
+        tokio::spawn(watch_certificate(Arc::clone(&shared)));
+        tracing::info!(
+            "serving as {} with epoch {}, {} listeners, ready in {} ms",
+            config.host_name,
+            config.epoch,
+            shared.listeners,
+            begun.elapsed().as_millis()
+        );
+        Ok(Self { failed: shared.store.failed(), shared, stop: stop_sender, acceptors, drained })
+    }
+
+    /// The store, for tests and try-outs that look behind the protocols.
+    pub fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    /// Waits until the store has failed, and says why. The process must end then, without [`Self::stop`].
+    pub async fn store_failed(&mut self) -> String {
+        match self.failed.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            Err(_) => "its writer has ended".to_owned(),
+        }
+    }
+
+    /// Stops in order: no new connections, running SMTP transactions to their end for a bounded time,
+    /// everything accepted on disk.
+    pub async fn stop(mut self) -> Result<(), MailError> {
+        for acceptor in &self.acceptors {
+            acceptor.abort();
+        }
+        self.stop.send_replace(true);
+        for acceptor in self.acceptors {
+            let _ = acceptor.await;
+        }
+        let limit = self.shared.limits.stop_timeout;
+        if tokio::time::timeout(limit, self.drained.recv()).await.is_err() {
+            tracing::warn!("stopping although sessions still run");
+        }
+        self.shared.store.close().await?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// Store and certificate at the same time: both wait for the disk.
+async fn open_data(config: &Config) -> Result<(Store, Tls), MailError> {
+    std::fs::create_dir_all(&config.data_dir)
+        .map_err(|error| MailError::Store(store::StoreError::Io(error)))?;
+    let (data_dir, epoch) = (config.data_dir.clone(), config.epoch);
+    let store = tokio::task::spawn_blocking(move || Store::open(&data_dir, epoch));
+    let (data_dir, host_name, addresses) =
+        (config.data_dir.clone(), config.host_name.clone(), config.addresses.clone());
+    let tls = tokio::task::spawn_blocking(move || Tls::open(&data_dir, &host_name, &addresses));
+    let store = store.await.map_err(|error| MailError::StoreFailed(error.to_string()))??;
+    let tls = tls.await.map_err(|error| MailError::Tls(error.to_string()))??;
+    Ok((store, tls))
+}
+
+fn share(
+    config: &Config,
+    store: Store,
+    tls: Tls,
+    stop: watch::Receiver<bool>,
+    begun: Instant,
+    listeners: u64,
+) -> Result<Shared, MailError> {
+    let counters = Arc::new(Counters::default());
+    let admission = Admission::new(&config.limits, config.try_out);
+    let host_name: Arc<str> = Arc::from(config.host_name.as_str());
+    let addresses: Arc<[IpAddr]> = Arc::from(config.addresses.as_slice());
+    let router = Router::new(&config.name_servers, Arc::clone(&addresses), config.relay_port);
+    Ok(Shared {
+        passwords: Arc::new(Passwords::new(store.clone(), Arc::clone(&counters), Arc::clone(&admission))?),
+        delivery: DeliveryDesk::new(store.clone(), Arc::clone(&counters), Arc::clone(&host_name), addresses),
+        worker: Worker { store: store.clone(), counters: Arc::clone(&counters), host_name, router },
+        policies: Policies::new(config),
+        imap_limits: imap::Limits {
+            message_max_bytes: config.limits.message_max_bytes,
+            ..imap::Limits::default()
+        },
+        limits: config.limits.clone(),
+        try_out: config.try_out,
+        text_memory: Arc::new(Semaphore::new(config.limits.text_memory_kib)),
+        maildrops: Maildrops::default(),
+        listening: AtomicU64::new(0),
+        session_prefix: unix_ms(),
+        sessions: AtomicU64::new(0),
+        store,
+        counters,
+        admission,
+        tls,
+        stop,
+        begun,
+        listeners,
+    })
+}
+
+async fn watch_certificate(shared: Arc<Shared>) {
+    loop {
+        tokio::select! {
+            () = shared.stop_ordered() => return,
+            () = tokio::time::sleep(RELOAD_INTERVAL) => {
+                let shared = Arc::clone(&shared);
+                let _ = tokio::task::spawn_blocking(move || shared.tls.reload_if_changed()).await;
+            }
+        }
+    }
+}
+
+/// Counts a running accept loop, however it ends.
+struct Listening(Arc<Shared>);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.listening.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn accept(shared: Arc<Shared>, listener: TcpListener, protocols: Protocols, running: mpsc::Sender<()>) {
+    shared.listening.fetch_add(1, Ordering::Relaxed);
+    let _listening = Listening(Arc::clone(&shared));
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                tokio::spawn(serve(
+                    Arc::clone(&shared),
+                    stream,
+                    peer.ip().to_canonical(),
+                    protocols,
+                    running.clone(),
+                ));
+            }
+            Err(error) => {
+                tracing::warn!("a connection could not be accepted: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// One connection, from its admission to its end.
+async fn serve(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    peer: IpAddr,
+    protocols: Protocols,
+    running: mpsc::Sender<()>,
+) {
+    listen::tune(&stream);
+    let mut wire = Wire::Clear(stream);
+    let _place = match shared.admission.admit(peer, Instant::now()) {
+        Ok(place) => place,
+        Err(reason) => {
+            count(&shared.counters.connections_refused, 1);
+            tracing::warn!("connection of {peer} refused: {}", reason.text());
+            if !protocols.tls_at_once() {
+                let _ = wire.send(protocols.refusal(reason.text()).as_bytes(), REFUSE_TIMEOUT).await;
+            }
+            return;
+        }
+    };
+    if protocols.tls_at_once() {
+        match shared.start_tls(wire, peer).await {
+            Ok(secret) => wire = secret,
+            Err(_) => return,
+        }
+    }
+    match protocols {
+        Protocols::Smtp => {
+            session::smtp::serve(shared, wire, peer, smtp::server::Role::Exchange).await;
+            drop(running);
+        }
+        Protocols::Submission | Protocols::Submissions => {
+            session::smtp::serve(shared, wire, peer, smtp::server::Role::Submission).await;
+            drop(running);
+        }
+        // What these have confirmed is on disk; nothing is lost when they are cut.
+        Protocols::Imap | Protocols::Imaps => {
+            drop(running);
+            session::imap::serve(shared, wire, peer).await;
+        }
+        Protocols::Pop3 | Protocols::Pop3s => {
+            drop(running);
+            session::pop3::serve(shared, wire, peer).await;
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! One connection: TCP, with or without TLS.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::{TlsAcceptor, client, server};
+
+/// A connection to a client or to another server.
+#[derive(Debug)]
+pub(crate) enum Wire {
+    /// In clear.
+    Clear(TcpStream),
+    /// TLS, and we are the server.
+    Server(Box<server::TlsStream<TcpStream>>),
+    /// TLS, and we are the client.
+    Client(Box<client::TlsStream<TcpStream>>),
+}
+
+impl Wire {
+    /// Does the server's side of a handshake.
+    pub(crate) async fn accept_tls(self, acceptor: TlsAcceptor, limit: Duration) -> io::Result<Self> {
+        let Self::Clear(stream) = self else {
+            return Err(io::Error::other("TLS is already on"));
+        };
+        let stream = timeout(limit, acceptor.accept(stream)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        Ok(Self::Server(Box::new(stream)))
+    }
+
+    /// Protocol and cipher, for trace fields and logs; none in clear.
+    pub(crate) fn tls_description(&self) -> Option<String> {
+        let (version, suite) = match self {
+            Self::Clear(_) => return None,
+            Self::Server(stream) => {
+                let (_, session) = stream.get_ref();
+                (session.protocol_version(), session.negotiated_cipher_suite())
+            }
+            Self::Client(stream) => {
+                let (_, session) = stream.get_ref();
+                (session.protocol_version(), session.negotiated_cipher_suite())
+            }
+        };
+        let version = match version {
+            Some(rustls::ProtocolVersion::TLSv1_3) => "TLS1.3",
+            Some(rustls::ProtocolVersion::TLSv1_2) => "TLS1.2",
+            _ => "TLS",
+        };
+        let suite = suite.and_then(|suite| suite.suite().as_str()).unwrap_or("unknown");
+        Some(format!("version={version} cipher={suite}"))
+    }
+
+    /// Reads what is there, or waits for it; nothing is the end of the connection.
+    pub(crate) async fn receive(&mut self, buffer: &mut [u8], limit: Duration) -> io::Result<usize> {
+        timeout(limit, self.read(buffer)).await.map_err(|_| io::ErrorKind::TimedOut)?
+    }
+
+    /// Sends all of it.
+    pub(crate) async fn send(&mut self, bytes: &[u8], limit: Duration) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let send = async {
+            self.write_all(bytes).await?;
+            self.flush().await
+        };
+        timeout(limit, send).await.map_err(|_| io::ErrorKind::TimedOut)?
+    }
+
+    /// Says good-bye in TLS as well; a peer that does not care is no fault.
+    pub(crate) async fn close(mut self) {
+        let _ = timeout(Duration::from_secs(1), self.shutdown()).await;
+    }
+}
+
+macro_rules! each {
+    ($wire:expr, $stream:ident => $call:expr) => {
+        match $wire.get_mut() {
+            Wire::Clear($stream) => $call,
+            Wire::Server($stream) => $call,
+            Wire::Client($stream) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        each!(self, stream => Pin::new(stream).poll_write(cx, buf))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
