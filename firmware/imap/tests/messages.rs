@@ -53,7 +53,7 @@ async fn fetch_the_parts_of_a_message() {
     assert_eq!(
         client.ok(&fetch("BODY.PEEK[HEADER.FIELDS (subject \"x y\")]")).await.untagged,
         [
-            "* 1 FETCH (BODY[HEADER.FIELDS (subject \"x y\")] {35}\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\r\n)"
+            "* 1 FETCH (BODY[HEADER.FIELDS (subject \"x y\")] {40}\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\r\n)"
         ]
     );
     let envelope = client.ok(&fetch("ENVELOPE")).await.untagged.join("");
@@ -162,7 +162,7 @@ async fn search_by_everything() {
     let mut client = service.login().await;
     client.append("INBOX", "\\Seen", MULTIPART).await;
     client
-        .ok("APPEND INBOX (\\Flagged) \"05-Mar-2020 12:00:00 +0000\" {63+}\r\nFrom: carol@example.test\r\nSubject: invoice\r\n\r\nplease pay ABC")
+        .ok("APPEND INBOX (\\Flagged) \"05-Mar-2020 12:00:00 +0000\" {60+}\r\nFrom: carol@example.test\r\nSubject: invoice\r\n\r\nplease pay ABC")
         .await;
     client.append("INBOX", "", "Subject: =?gb2312?B?1tDOxA==?=\r\nX-Empty:\r\n\r\nthird").await;
     client.ok("SELECT INBOX").await;
