@@ -1,1 +1,78 @@
 //! The cluster service: threads that carry out what the decision core decides.
+//!
+//! A box without settings runs set-up and pairing; a box with settings runs its group. The decision
+//! loop owns the core and waits for nobody: every command to the array, every mount, every question
+//! to another process is the work of a thread beside it, and a thread that hangs is a step that ran
+//! out of time.
+//!
+//! It never decides anything itself, never speaks a mail protocol, and never feeds the watchdog from
+//! anywhere but the end of a completed decision loop.
+//!
+//! What always holds: mount, service start and announcement are asked for with a
+//! [`cluster::HeldProof`] in hand, and a box that must stop and cannot is reset.
+
+mod array_orders;
+mod decision_loop;
+mod first_box;
+mod input;
+mod mail_service;
+mod media;
+mod operate;
+mod orders;
+mod pairing;
+mod private;
+mod public_network;
+mod requests;
+mod reset;
+mod second_box;
+mod serial;
+mod settings_keeper;
+mod setup;
+mod slot;
+mod status;
+mod watchdog;
+
+use std::env;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use board::{BOARD_PATH, Board};
+use settings::SettingsFile;
+use tracing::{error, warn};
+
+/// Variable in which init names the system partition.
+pub const SYSTEM_VARIABLE: &str = "TWINMAIL_SYSTEM";
+/// Wait before the end after a fault that a restart may cure, so that init is not kept busy.
+const FAULT_WAIT: Duration = Duration::from_secs(1);
+
+/// Runs the cluster service until it is asked to end.
+pub fn main(_args: &[String]) -> ExitCode {
+    tracing_subscriber::fmt().without_time().with_ansi(false).with_target(false).init();
+    // A beat must not wait for a page to come back from disk; there is no disk to come back from, but
+    // the program's own pages could be dropped and read again.
+    if let Err(error) =
+        rustix::mm::mlockall(rustix::mm::MlockAllFlags::CURRENT | rustix::mm::MlockAllFlags::FUTURE)
+    {
+        warn!("memory cannot be locked: {error}");
+    }
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            error!("{reason}");
+            std::thread::sleep(FAULT_WAIT);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), String> {
+    let board = Board::load(Path::new(BOARD_PATH)).map_err(|e| e.to_string())?;
+    let system = env::var_os(SYSTEM_VARIABLE)
+        .ok_or("this box has no system partition; its settings cannot be read")?;
+    let file = SettingsFile::new(system);
+    match file.load().map_err(|e| e.to_string())? {
+        Some(settings) => operate::run(&board, file, settings).map_err(|e| e.to_string()),
+        None => setup::run(&board, &file).map_err(|e| e.to_string()),
+    }
+}

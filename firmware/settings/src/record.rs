@@ -176,6 +176,7 @@ mod tests {
             timing: Timing::default(),
             preferred: None,
             fail_back: false,
+            preference_revision: 0,
             maintenance: false,
         }
     }

@@ -124,6 +124,9 @@ pub struct Settings {
     pub preferred: Option<Node>,
     /// Whether the group goes back to the preferred owner by itself.
     pub fail_back: bool,
+    /// Counts up with every change of the preference, on either box.
+    #[serde(default)]
+    pub preference_revision: u32,
     /// Whether the operator took this box out of service.
     pub maintenance: bool,
 }

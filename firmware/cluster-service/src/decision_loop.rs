@@ -1,0 +1,197 @@
+//! The decision loop: one thread that owns the core, waits for nobody, and feeds the watchdog.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use array::now;
+use cluster::{Action, Command, Core, Event, Role};
+use control::cluster::{Reply, Request};
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+use tracing::{error, info, warn};
+
+use crate::input::Input;
+use crate::media::Media;
+use crate::orders::{Hands, Job};
+use crate::requests::Asked;
+use crate::settings_keeper::{Keep, SettingsKeeper};
+use crate::status::Noticeboard;
+use crate::watchdog::Watchdog;
+use crate::{mail_service, reset};
+
+/// Longest sleep of the loop.
+const TICK: Duration = Duration::from_millis(50);
+/// Most inputs taken before the watchdog is fed and the stop flag looked at again.
+const ROUND_MAX: usize = 64;
+/// From the request to stop to the end, whatever the group does. Init kills the service later.
+const STOP_LIMIT: Duration = Duration::from_secs(14);
+/// Most commands whose answers are awaited; the core answers each in the same call.
+const PENDING_MAX: usize = 64;
+
+/// Everything the loop uses.
+pub struct DecisionLoop {
+    /// The core.
+    pub core: Core,
+    /// What comes in.
+    pub inputs: Receiver<Input>,
+    /// Who carries orders out.
+    pub hands: Hands,
+    /// Who reads the reservation.
+    pub reader: Sender<u32>,
+    /// Who sends beats.
+    pub media: Media,
+    /// Who saves settings.
+    pub keeper: SettingsKeeper,
+    /// What the status shows.
+    pub noticeboard: Noticeboard,
+    /// The watchdog, if the box has one that works.
+    pub watchdog: Option<Watchdog>,
+    /// Set while the mail service is to be probed.
+    pub serving: Arc<AtomicBool>,
+    /// Set when the service is asked to end.
+    pub stop: Arc<AtomicBool>,
+    /// Answers that callers wait for.
+    pub pending: BTreeMap<u32, Sender<Reply>>,
+    /// Number of the next command.
+    pub next_command: u32,
+}
+
+impl DecisionLoop {
+    /// Decides until the service is asked to end and the group is released, or time is up.
+    pub fn run(&mut self) {
+        let mut stopping: Option<Instant> = None;
+        let mut actions = Vec::new();
+        loop {
+            self.round(&mut actions);
+            if let Some(watchdog) = &mut self.watchdog {
+                watchdog.feed();
+            }
+            match stopping {
+                None if self.stop.load(Ordering::Acquire) => {
+                    info!("asked to end; the group is released first");
+                    stopping = Some(Instant::now());
+                    self.tell(Event::Command { id: 0, command: Command::Stop }, &mut actions);
+                }
+                Some(since) if !self.core.role().claims() || since.elapsed() >= STOP_LIMIT => return,
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits for an input, takes what else is there, ends with a tick.
+    fn round(&mut self, actions: &mut Vec<Action>) {
+        if let Ok(first) = self.inputs.recv_timeout(TICK) {
+            self.take(first, actions);
+            for _ in 1..ROUND_MAX {
+                let Ok(input) = self.inputs.try_recv() else { break };
+                self.take(input, actions);
+            }
+        }
+        self.tell(Event::Tick, actions);
+        self.noticeboard.watch(&self.core, now());
+        self.serving.store(self.core.role() == Role::Active, Ordering::Release);
+    }
+
+    fn take(&mut self, input: Input, actions: &mut Vec<Action>) {
+        match input {
+            Input::Core(event) => self.tell(event, actions),
+            Input::Medium(report) => self.noticeboard.take_medium(report),
+            Input::Services(services) => self.noticeboard.take_services(services),
+            Input::Alarm { code, text } => self.noticeboard.set_alarm(code, text, now()),
+            Input::PeerJoined { name } => self.noticeboard.peer_joined(name),
+            Input::Asked(asked) => self.answer(asked, actions),
+        }
+    }
+
+    fn tell(&mut self, event: Event, actions: &mut Vec<Action>) {
+        self.core.handle(now(), event, actions);
+        for action in actions.drain(..) {
+            self.carry_out(action);
+        }
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Read { number } => {
+                // The reader hangs with the array; the core counts the reading as failed by its age.
+                let _ = self.reader.try_send(number);
+            }
+            Action::Beat { beat, slot } => self.media.send(beat, slot),
+            Action::Run { run, order, .. } => self.hands.give(Job { run, order }),
+            // Orders carry their proofs; the slot's comes with each beat.
+            Action::Prove(_) => {}
+            Action::Suspend => {
+                warn!("the proof of the reservation has lapsed: the mail service is held still");
+                self.noticeboard.mail_pid().into_iter().for_each(mail_service::suspend);
+            }
+            Action::Resume => {
+                info!("the reservation is proven again: the mail service goes on");
+                self.noticeboard.mail_pid().into_iter().for_each(mail_service::resume);
+            }
+            Action::Reset { reason } => reset::now(&reason),
+            Action::Answer { id, result } => {
+                if let Some(answer) = self.pending.remove(&id) {
+                    let reply =
+                        result.map_or_else(|refusal| Reply::Refused(refusal.to_string()), |()| Reply::Done);
+                    let _ = answer.try_send(reply);
+                }
+            }
+            Action::Record(record) => info!("{}", self.noticeboard.record(&record)),
+            Action::SavePreference(preference) => self.keep(Keep::Preference(preference)),
+            Action::SaveMaintenance(on) => self.keep(Keep::Maintenance(on)),
+        }
+    }
+
+    fn keep(&mut self, what: Keep) {
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.keeper.keep(what) {
+            error!("a changed setting cannot be saved: the system partition hangs");
+            let text = "a changed setting was not saved: the system partition does not answer".to_owned();
+            self.noticeboard.set_alarm("settings", Some(text), now());
+        }
+    }
+
+    fn answer(&mut self, asked: Asked, actions: &mut Vec<Action>) {
+        let Asked { request, answer } = asked;
+        let reply = match request {
+            Request::Status => Reply::Status(Box::new(self.noticeboard.status(&self.core, now()))),
+            Request::Records { records_max } => Reply::Records(self.noticeboard.records(records_max)),
+            Request::SwitchOver { to } => match self.switch_over_target(to.as_deref()) {
+                Ok(to) => return self.command(Command::SwitchOver { to }, answer, actions),
+                Err(reason) => Reply::Refused(reason),
+            },
+            Request::Maintenance { on } => return self.command(Command::Maintenance { on }, answer, actions),
+            Request::Prefer { owner, fail_back } => match owner.map(|name| self.named(&name)).transpose() {
+                Ok(owner) => return self.command(Command::Prefer { owner, fail_back }, answer, actions),
+                Err(reason) => Reply::Refused(reason),
+            },
+            // Answered by the set-up thread before it comes here.
+            Request::Setup(_) => Reply::Refused("this box has been set up already".to_owned()),
+        };
+        let _ = answer.try_send(reply);
+    }
+
+    fn command(&mut self, command: Command, answer: Sender<Reply>, actions: &mut Vec<Action>) {
+        if self.pending.len() >= PENDING_MAX {
+            let _ = answer.try_send(Reply::Refused("too many commands at once; try again".to_owned()));
+            return;
+        }
+        self.next_command = self.next_command.wrapping_add(1).max(1);
+        self.pending.insert(self.next_command, answer);
+        self.tell(Event::Command { id: self.next_command, command }, actions);
+    }
+
+    fn named(&self, name: &str) -> Result<cluster::Node, String> {
+        self.noticeboard.node_named(name).ok_or_else(|| format!("no box of this pair is called {name}"))
+    }
+
+    /// The box named, or the one that does not serve now.
+    fn switch_over_target(&self, to: Option<&str>) -> Result<cluster::Node, String> {
+        let own = self.core.config().node;
+        match to {
+            Some(name) => self.named(name),
+            None if self.core.role() == Role::Active => Ok(own.peer()),
+            None => Ok(own),
+        }
+    }
+}

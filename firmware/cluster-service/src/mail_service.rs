@@ -1,0 +1,168 @@
+//! The group's mail service: started and stopped through init, probed through its own socket.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use cluster::{HeldProof, StepFault};
+use control::init::{self, ServiceState};
+use control::mail::{self, Assignment, FirstAccount, Ports};
+use control::{DATA_DIR, INIT_SOCKET, MAIL_ASSIGNMENT, MAIL_SOCKET};
+use rustix::fs::{Gid, Uid};
+use rustix::process::{Pid, Signal, kill_process};
+use settings::{Settings, parse_interface_address};
+
+/// Init's name for it.
+const SERVICE: &str = "mail";
+/// Between two questions while waiting for it.
+const POLL: Duration = Duration::from_millis(25);
+/// Longest wait for one answer of the mail service.
+const HEALTH_WAIT: Duration = Duration::from_secs(3);
+/// Longest wait for init to start it.
+const START_WAIT: Duration = Duration::from_secs(5);
+/// Longest wait for init to stop it; init kills it before.
+const STOP_WAIT: Duration = Duration::from_secs(10);
+/// Local part of the first account.
+const FIRST_ACCOUNT: &str = "admin";
+
+/// What the mail service is told, apart from the epoch.
+#[derive(Debug, Clone)]
+pub struct MailService {
+    assignment: Assignment,
+}
+
+impl MailService {
+    /// The mail service of the group that `settings` describe.
+    pub fn new(settings: &Settings) -> Self {
+        let addresses =
+            settings.virtual_addresses.iter().filter_map(|text| parse_interface_address(text).ok());
+        Self {
+            assignment: Assignment {
+                data_dir: DATA_DIR.to_owned(),
+                epoch: 0,
+                addresses: addresses.map(|(address, _)| address).collect(),
+                host_name: format!("mail.{}", settings.domain),
+                name_servers: settings.name_servers.clone(),
+                first: Some(FirstAccount {
+                    domain: settings.domain.clone(),
+                    account: FIRST_ACCOUNT.to_owned(),
+                    password_hash: settings.password_hash.clone(),
+                }),
+                ports: Ports::default(),
+                socket: MAIL_SOCKET.to_owned(),
+            },
+        }
+    }
+
+    /// Starts it: its assignment is written, init starts the process, the store recovers.
+    pub fn start(&self, proof: &HeldProof) -> Result<(), StepFault> {
+        let assignment = Assignment { epoch: proof.epoch(), ..self.assignment.clone() };
+        write_assignment(Path::new(MAIL_ASSIGNMENT), &assignment)
+            .map_err(|e| StepFault::Failed(format!("{MAIL_ASSIGNMENT} cannot be written: {e}")))?;
+        ask_init(&init::Request::Start { service: SERVICE.to_owned() }, START_WAIT)
+    }
+
+    /// Waits until it answers with the epoch of `proof`, or has failed for good.
+    pub fn wait_until_serving(&self, proof: &HeldProof, limit: Duration) -> Result<(), StepFault> {
+        let end = Instant::now() + limit;
+        loop {
+            match health() {
+                Some(epoch) if epoch == proof.epoch() => return Ok(()),
+                Some(epoch) if epoch > proof.epoch() => return Err(StepFault::EpochSeen(epoch)),
+                _ => {}
+            }
+            if let Some(service) = state()
+                && matches!(service.state, ServiceState::Failed | ServiceState::Stopped)
+            {
+                let why = service.last_end.unwrap_or_else(|| "it ended without a word".to_owned());
+                return Err(StepFault::Failed(format!("the mail service does not run: {why}")));
+            }
+            if Instant::now() >= end {
+                return Err(StepFault::Failed("the mail service does not answer".to_owned()));
+            }
+            sleep(POLL);
+        }
+    }
+
+    /// Stops it; init lets it end what runs and kills it after its limit.
+    pub fn stop(&self) -> Result<(), StepFault> {
+        Self::stop_any()
+    }
+
+    /// Stops whichever mail service init runs.
+    pub fn stop_any() -> Result<(), StepFault> {
+        ask_init(&init::Request::Stop { service: SERVICE.to_owned() }, STOP_WAIT)
+    }
+}
+
+/// Whether the mail service works now: a store transaction and its listeners, not just a port.
+pub fn is_well() -> bool {
+    health().is_some()
+}
+
+fn health() -> Option<u32> {
+    match control::wire::call(Path::new(MAIL_SOCKET), &mail::Request::Health, HEALTH_WAIT) {
+        Ok(mail::Reply::Healthy { epoch, .. }) => Some(epoch),
+        _ => None,
+    }
+}
+
+/// Services of this box as init sees them; empty while init does not answer.
+pub fn services() -> Vec<init::Service> {
+    match control::wire::call(Path::new(INIT_SOCKET), &init::Request::Services, START_WAIT) {
+        Ok(init::Reply::Services(services)) => services,
+        _ => Vec::new(),
+    }
+}
+
+fn state() -> Option<init::Service> {
+    services().into_iter().find(|service| service.name == SERVICE)
+}
+
+/// Holds the process `pid` still: not one instruction more until [`resume`].
+pub fn suspend(pid: u32) {
+    signal(pid, Signal::STOP);
+}
+
+/// Lets the process `pid` go on.
+pub fn resume(pid: u32) {
+    signal(pid, Signal::CONT);
+}
+
+/// Process of the mail service, while it has one.
+pub fn pid() -> Option<u32> {
+    state()?.pid
+}
+
+fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = Pid::from_raw(pid as i32) {
+        // A process that is gone needs neither.
+        let _ = kill_process(pid, signal);
+    }
+}
+
+fn ask_init(request: &init::Request, limit: Duration) -> Result<(), StepFault> {
+    match control::wire::call(Path::new(INIT_SOCKET), request, limit) {
+        Ok(init::Reply::Done) => Ok(()),
+        Ok(init::Reply::Refused(reason)) => Err(StepFault::Failed(reason)),
+        Ok(_) => Err(StepFault::Failed("init gave an answer to another question".to_owned())),
+        Err(error) => Err(StepFault::Failed(format!("init: {error}"))),
+    }
+}
+
+/// Written whole beside the old one and renamed; readable by the mail service only: it holds a hash.
+fn write_assignment(path: &Path, assignment: &Assignment) -> std::io::Result<()> {
+    let new = path.with_extension("new");
+    let _ = fs::remove_file(&new);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o400).open(&new)?;
+    file.write_all(&serde_json::to_vec(assignment)?)?;
+    rustix::fs::fchown(
+        &file,
+        Some(Uid::from_raw(control::MAIL_UID)),
+        Some(Gid::from_raw(control::MAIL_UID)),
+    )?;
+    fs::rename(new, path)
+}

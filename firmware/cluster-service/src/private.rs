@@ -1,0 +1,126 @@
+//! The private network: UDP over the cross-over cable between the second network cards.
+//!
+//! Nobody sets anything up there: the boxes are 169.254.77.1 and 169.254.77.2 (RFC 3927 link-local),
+//! and the socket is tied to the card, so that a beat can come from nowhere else.
+
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::thread;
+use std::time::Duration;
+
+use address::{Interface, InterfaceAddress};
+use cluster::Node;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use link::FRAME_MAX_BYTES;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::media::{Ear, Waiting};
+
+/// UDP port of the heartbeat.
+pub const PRIVATE_PORT: u16 = 7377;
+/// Prefix length of the private network.
+const PRIVATE_PREFIX: u8 = 24;
+/// Longest wait for something to send, between two looks at what came in.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Between two attempts to set up a card that failed.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+/// Most datagrams read at one go.
+const DATAGRAMS_MAX: usize = 32;
+
+/// Address of a box on the private network.
+pub fn private_address(node: Node) -> Ipv4Addr {
+    match node {
+        Node::A => Ipv4Addr::new(169, 254, 77, 1),
+        Node::B => Ipv4Addr::new(169, 254, 77, 2),
+    }
+}
+
+/// Starts the thread of the private network on the card `name`.
+pub fn start(name: &str, node: Node, mut ear: Ear, outgoing: Receiver<Waiting>) -> io::Result<()> {
+    let name = name.to_owned();
+    thread::Builder::new().name("private".to_owned()).spawn(move || {
+        loop {
+            let ended = match Wire::open(&name, node) {
+                Ok(mut wire) => wire.run(&mut ear, &outgoing),
+                Err(fault) => Err(fault),
+            };
+            let Err(fault) = ended else { return };
+            ear.report(Some(&fault));
+            thread::sleep(RETRY_EVERY);
+        }
+    })?;
+    Ok(())
+}
+
+/// The card and the socket tied to it.
+struct Wire {
+    interface: Interface,
+    socket: UdpSocket,
+    peer: SocketAddr,
+}
+
+impl Wire {
+    fn open(name: &str, node: Node) -> Result<Self, String> {
+        let interface = Interface::find(name).map_err(|error| error.to_string())?;
+        address::set_up(&interface).map_err(|error| error.to_string())?;
+        let own = private_address(node);
+        let given = InterfaceAddress { address: own.into(), prefix: PRIVATE_PREFIX };
+        address::add_address(&interface, given).map_err(|error| error.to_string())?;
+        let socket = open_socket(name, own)
+            .map_err(|error| format!("the private network card {name} cannot be used: {error}"))?;
+        Ok(Self { interface, socket, peer: SocketAddr::from((private_address(node.peer()), PRIVATE_PORT)) })
+    }
+
+    /// Sends and listens until the card fails (the sentence), or nobody has anything to say any more.
+    fn run(&mut self, ear: &mut Ear, outgoing: &Receiver<Waiting>) -> Result<(), String> {
+        loop {
+            match outgoing.recv_timeout(LOOK_EVERY) {
+                Ok(waiting) => {
+                    if let Some(frame) = waiting.fresh().and_then(|beat| ear.speak(&beat)) {
+                        self.check(self.socket.send_to(&frame, self.peer))?;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            for _ in 0..DATAGRAMS_MAX {
+                // One byte more than a frame, so that a longer datagram is not taken for one.
+                let mut room = [0; FRAME_MAX_BYTES + 1];
+                let Some(length) = self.check(self.socket.recv(&mut room))? else { break };
+                ear.hear(&room[..length.min(room.len())]);
+            }
+            let link = self.interface.has_carrier();
+            ear.report((!link).then_some("the private network card has no link; check the cross-over cable"));
+        }
+    }
+
+    /// Nothing to read, no room to write and nobody there are no faults of the card.
+    fn check(&self, result: io::Result<usize>) -> Result<Option<usize>, String> {
+        match result {
+            Ok(length) => Ok(Some(length)),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock
+                        | ErrorKind::Interrupted
+                        | ErrorKind::ConnectionRefused
+                        | ErrorKind::HostUnreachable
+                ) || error.raw_os_error() == Some(libc::ENOBUFS) =>
+            {
+                Ok(None)
+            }
+            Err(error) => {
+                Err(format!("the private network card {} cannot be used: {error}", self.interface.name()))
+            }
+        }
+    }
+}
+
+fn open_socket(card: &str, own: Ipv4Addr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.bind_device(Some(card.as_bytes()))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::from((own, PRIVATE_PORT)).into())?;
+    Ok(socket.into())
+}

@@ -1,0 +1,232 @@
+//! A box without settings: it answers the wizard, prepares the LUN as the first box of a pair, or joins
+//! the first box over the serial cable. Once its settings are saved it ends, and init starts it anew
+//! into operation.
+
+use std::io;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use array::Content;
+use board::Board;
+use control::cluster::{FirstBox, Lun, LunContent, Reply, Request, SecondBox, Setup, SetupState};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use settings::SettingsFile;
+use thiserror::Error;
+use tracing::{info, warn};
+
+use crate::first_box;
+use crate::pairing::Offer;
+use crate::requests::{self, Asked};
+use crate::second_box::{self, JoinCommand};
+
+/// Most inputs that may wait.
+const INPUTS_MAX: usize = 32;
+/// How long the end waits, so that the wizard sees that set-up is complete.
+const END_WAIT: Duration = Duration::from_millis(1_500);
+const NOT_SET_UP: &str = "this box is not set up yet; answer the questions on its console";
+const BUSY: &str = "an answer is being carried out already; wait for its end";
+
+/// Why set-up cannot run.
+#[derive(Debug, Error)]
+pub enum SetupError {
+    /// A thread or a socket could not be had.
+    #[error("set-up cannot start: {0}")]
+    System(#[from] io::Error),
+    /// All threads are gone.
+    #[error("set-up has ended unexpectedly")]
+    Ended,
+}
+
+/// What reaches the set-up loop.
+#[derive(Debug)]
+pub enum SetupInput {
+    /// A request over the control socket.
+    Asked(Asked),
+    /// What the box on the serial cable offers, whenever that changes.
+    Offer(Option<Offer>),
+    /// What is being done now, a sentence.
+    Step(&'static str),
+    /// The answer could not be carried out, a sentence.
+    Failed(String),
+    /// The settings are saved.
+    Complete {
+        /// Whether the other box has joined.
+        paired: bool,
+    },
+}
+
+/// Answers the wizard until this box has settings.
+pub fn run(board: &Board, file: &SettingsFile) -> Result<(), SetupError> {
+    info!("this box has no settings yet; set it up on its console, or join it to a pair");
+    let (send, inputs) = bounded(INPUTS_MAX);
+    let join = second_box::start(&board.serial, file.clone(), send.clone())?;
+    requests::listen(Path::new(control::CLUSTER_SOCKET), send.clone(), SetupInput::Asked)?;
+    let mut set_up = SetUp {
+        board: board.clone(),
+        file: file.clone(),
+        offer: None,
+        progress: Progress::Idle,
+        join,
+        inputs: send,
+    };
+    set_up.run(&inputs)
+}
+
+/// How far the last answer has come.
+#[derive(Debug, Clone)]
+enum Progress {
+    Idle,
+    Working(&'static str),
+    Failed(String),
+    Complete { paired: bool },
+}
+
+struct SetUp {
+    board: Board,
+    file: SettingsFile,
+    offer: Option<Offer>,
+    progress: Progress,
+    join: Sender<JoinCommand>,
+    inputs: Sender<SetupInput>,
+}
+
+impl SetUp {
+    fn run(&mut self, inputs: &Receiver<SetupInput>) -> Result<(), SetupError> {
+        loop {
+            let input = if matches!(self.progress, Progress::Complete { .. }) {
+                match inputs.recv_timeout(END_WAIT) {
+                    Ok(input @ SetupInput::Asked(_)) => {
+                        self.handle(input);
+                        return Ok(());
+                    }
+                    Ok(input) => input,
+                    Err(RecvTimeoutError::Timeout) => return Ok(()),
+                    Err(RecvTimeoutError::Disconnected) => return Err(SetupError::Ended),
+                }
+            } else {
+                inputs.recv().map_err(|_| SetupError::Ended)?
+            };
+            self.handle(input);
+        }
+    }
+
+    fn handle(&mut self, input: SetupInput) {
+        match input {
+            SetupInput::Asked(Asked { request, answer }) => {
+                if request == Request::Setup(Setup::Luns) {
+                    return self.list_luns(answer);
+                }
+                // A caller that is gone needs no answer.
+                let _ = answer.send(self.answer(request));
+            }
+            SetupInput::Offer(offer) => self.offer = offer,
+            SetupInput::Step(step) => {
+                info!("{step}");
+                self.progress = Progress::Working(step);
+            }
+            SetupInput::Failed(reason) => {
+                warn!("{reason}");
+                self.progress = Progress::Failed(reason);
+            }
+            SetupInput::Complete { paired } => {
+                info!("this box is set up; it goes into operation");
+                self.progress = Progress::Complete { paired };
+            }
+        }
+    }
+
+    fn answer(&mut self, request: Request) -> Reply {
+        match request {
+            Request::Setup(Setup::State) => Reply::Setup(self.state()),
+            Request::Setup(Setup::First(first)) => self.unless_busy(|it| it.begin_first(first)),
+            Request::Setup(Setup::Join(second)) => self.unless_busy(|it| it.begin_join(second)),
+            // `Luns` is answered by a thread of its own.
+            _ => Reply::Refused(NOT_SET_UP.to_owned()),
+        }
+    }
+
+    fn state(&self) -> SetupState {
+        match (&self.progress, &self.offer) {
+            (Progress::Working(step), _) => SetupState::Working { step: (*step).to_owned() },
+            (Progress::Failed(reason), _) => SetupState::Failed { reason: reason.clone() },
+            (Progress::Complete { paired }, _) => SetupState::Complete { paired: *paired },
+            (Progress::Idle, None) => SetupState::Blank,
+            (Progress::Idle, Some(offer)) => SetupState::Offered {
+                by: offer.by.clone(),
+                suggested_name: offer.name.clone(),
+                suggested_public: offer.public.clone(),
+            },
+        }
+    }
+
+    fn unless_busy(&mut self, begin: impl FnOnce(&mut Self) -> Result<(), String>) -> Reply {
+        if matches!(self.progress, Progress::Working(_) | Progress::Complete { .. }) {
+            return Reply::Refused(BUSY.to_owned());
+        }
+        match begin(self) {
+            Ok(()) => Reply::Done,
+            Err(reason) => Reply::Refused(reason),
+        }
+    }
+
+    fn begin_first(&mut self, first: FirstBox) -> Result<(), String> {
+        let settings = first_box::settings_of(&first).map_err(|error| error.to_string())?;
+        self.progress = Progress::Working(first_box::FIRST_STEP);
+        let (inputs, file) = (self.inputs.clone(), self.file.clone());
+        let driver = self.board.array.driver.clone();
+        let work = move || {
+            let mut tell = |step| drop(inputs.send(SetupInput::Step(step)));
+            let end = match first_box::carry_out(settings, first.format, &driver, &file, &mut tell) {
+                Ok(()) => SetupInput::Complete { paired: false },
+                Err(error) => SetupInput::Failed(error.to_string()),
+            };
+            let _ = inputs.send(end);
+        };
+        let begun = thread::Builder::new().name("first-box".to_owned()).spawn(work);
+        begun.map(drop).map_err(|error| {
+            self.progress = Progress::Idle;
+            error.to_string()
+        })
+    }
+
+    fn begin_join(&mut self, second: SecondBox) -> Result<(), String> {
+        second_box::check(&second).map_err(|error| error.to_string())?;
+        self.join.try_send(JoinCommand(second)).map_err(|_| BUSY.to_owned())?;
+        self.progress = Progress::Working(second_box::FIRST_STEP);
+        Ok(())
+    }
+
+    /// Asks every LUN for its name and content, on a thread of its own: the array may hang.
+    fn list_luns(&self, answer: Sender<Reply>) {
+        let driver = self.board.array.driver.clone();
+        let work = move || drop(answer.send(Reply::Luns(luns(&driver))));
+        if let Err(error) = thread::Builder::new().name("luns".to_owned()).spawn(work) {
+            warn!("the LUNs cannot be listed: {error}");
+        }
+    }
+}
+
+/// The LUNs behind the board's host adapters, each once, with what is on them.
+pub fn luns(driver: &str) -> Vec<Lun> {
+    array::rescan_hosts();
+    let mut found = array::discover(Some(driver));
+    found.dedup_by(|a, b| a.id == b.id);
+    let lun = |lun: array::Lun| Lun {
+        content: content_of(lun.content()),
+        id: lun.id,
+        device: lun.device.display().to_string(),
+        model: lun.model,
+        size_bytes: lun.size_bytes,
+    };
+    found.into_iter().map(lun).collect()
+}
+
+fn content_of(content: Content) -> LunContent {
+    match content {
+        Content::Blank => LunContent::Blank,
+        Content::Twinmail(header) => LunContent::Twinmail { pair: format!("{:08x}", header.pair_id) },
+        Content::Foreign { what } => LunContent::Foreign { what: what.to_owned() },
+        Content::Unreadable { reason } => LunContent::Unreadable { reason },
+    }
+}

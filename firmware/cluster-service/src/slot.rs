@@ -1,0 +1,131 @@
+//! The heartbeat slots on the array: the owner writes its own, everybody reads both.
+//!
+//! A slot that has not changed is no sign of life, but it is a record of what its owner did last; so
+//! both are handed to the core after every look, and the core judges. A read or write that hangs in
+//! the kernel keeps only this thread: the core then sees that nobody looked.
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use array::{SlotError, Slots};
+use cluster::{Beat, Event, HeldProof, Medium, Node};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use link::frame_in_page;
+use tracing::{info, warn};
+
+use crate::array_orders::LunPlace;
+use crate::media::{Ear, Waiting};
+
+/// Between two attempts to reach a LUN that failed.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+/// Failed attempts after which the host adapters are told to look for LUNs.
+const RESCAN_AFTER: u32 = 5;
+
+/// Starts the thread of the slots.
+pub fn start(
+    lun: LunPlace,
+    node: Node,
+    ear: Ear,
+    beat_ms: u32,
+    outgoing: Receiver<(Waiting, HeldProof)>,
+) -> io::Result<()> {
+    let look_every = Duration::from_millis(u64::from(beat_ms));
+    let mut place =
+        Place { lun, node, ear, slots: None, next_open: Instant::now(), failures: 0, fault: None };
+    thread::Builder::new().name("slots".to_owned()).spawn(move || {
+        let mut next_look = Instant::now();
+        loop {
+            match outgoing.recv_timeout(next_look.saturating_duration_since(Instant::now())) {
+                Ok((waiting, proof)) => place.write(waiting, &proof),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if Instant::now() >= next_look {
+                next_look = Instant::now() + look_every;
+                place.look();
+            }
+            place.ear.report(place.fault.as_deref());
+        }
+    })?;
+    Ok(())
+}
+
+/// The way to the slots, opened again after it failed.
+struct Place {
+    lun: LunPlace,
+    node: Node,
+    ear: Ear,
+    slots: Option<Slots>,
+    next_open: Instant,
+    failures: u32,
+    fault: Option<String>,
+}
+
+impl Place {
+    fn write(&mut self, waiting: Waiting, proof: &HeldProof) {
+        let Some(frame) = waiting.fresh().and_then(|beat| self.ear.speak(&beat)) else { return };
+        let node = self.node;
+        let Some(slots) = self.open() else { return };
+        if !proof.is_valid(array::now()) {
+            return;
+        }
+        match slots.write(node, &frame) {
+            Ok(()) => {}
+            Err(SlotError::Fenced) => {
+                warn!("{}", SlotError::Fenced);
+                self.ear.tell(Event::WriteFenced);
+            }
+            Err(error) => self.failed(error.to_string()),
+        }
+    }
+
+    fn look(&mut self) {
+        let (node, started) = (self.node, array::now());
+        let Some(slots) = self.open() else { return };
+        let pages = slots.read(node).and_then(|own| Ok((own, slots.read(node.peer())?)));
+        let (own, peer) = match pages {
+            Ok(pages) => pages,
+            Err(error) => return self.failed(error.to_string()),
+        };
+        if std::mem::take(&mut self.failures) > 0 {
+            info!("the array answers again");
+            self.ear.tell(Event::PathReturned);
+        }
+        self.fault = None;
+        if let Some(frame) = frame_in_page(&peer.0) {
+            let judged = self.ear.link().open::<Beat>(Medium::Array, frame);
+            if let Err(refusal) = judged {
+                self.ear.note(refusal);
+            }
+        }
+        let (own, peer) = {
+            let link = self.ear.link();
+            (link.read_slot(node, &own.0), link.read_slot(node.peer(), &peer.0))
+        };
+        self.ear.tell(Event::SlotsRead { started, own, peer });
+    }
+
+    fn open(&mut self) -> Option<&Slots> {
+        if self.slots.is_none() && Instant::now() >= self.next_open {
+            self.next_open = Instant::now() + RETRY_EVERY;
+            let opened = array::find(&self.lun.id, Some(&self.lun.driver))
+                .map_err(|error| error.to_string())
+                .and_then(|lun| Slots::open(&lun.device).map_err(|error| error.to_string()));
+            match opened {
+                Ok(slots) => self.slots = Some(slots),
+                Err(fault) => self.failed(fault),
+            }
+        }
+        self.slots.as_ref()
+    }
+
+    fn failed(&mut self, fault: String) {
+        self.fault = Some(fault);
+        self.slots = None;
+        self.failures = self.failures.saturating_add(1);
+        if self.failures.is_multiple_of(RESCAN_AFTER) {
+            array::rescan_hosts();
+        }
+    }
+}
