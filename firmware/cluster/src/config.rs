@@ -14,6 +14,8 @@ pub const YIELD_MS: u64 = 6_000;
 pub const WATCH_READ_MS: u64 = 1_000;
 /// Age at which a reading no longer tells anything about now, in milliseconds.
 pub const READING_FRESH_MS: u64 = 4_000;
+/// After so long without an answer a reading counts as failed and is asked for again, in milliseconds.
+pub const READ_ANSWER_MAX_MS: u64 = 5_000;
 /// Failed readings in a row after which the array counts as lost.
 pub const READ_FAILURES_MAX: u32 = 2;
 /// How long a lapsed owner may wait for its next proof before it resets, in milliseconds. A weak

@@ -3,7 +3,7 @@
 use cluster::config::LAPSE_MAX_MS;
 use cluster::{Command, Event, Node};
 
-use crate::host::Path;
+use crate::host::{Host, Path};
 use crate::world::{Due, World};
 
 impl World {
@@ -97,11 +97,13 @@ impl World {
         self.at(self.now + ms, node, None, Due::PathUp);
     }
 
-    /// The array restarts and forgets its reservations. Not while a box stands still, nor before an
-    /// owner that was locked out has had the time to reset: an array that forgets whom it locked out
-    /// cannot keep out a box that does not know it, by no protocol.
+    /// The array restarts and forgets its reservations. Not while it keeps a box out that does not
+    /// know it yet, standing still or cut off: an array that forgets whom it locked out cannot keep
+    /// it out any longer, by no protocol. Arrays that remember (APTPL) do not have this gap.
     fn lose_array(&mut self) {
-        if self.hosts.iter().any(|host| host.frozen_until.is_some()) {
+        let newest = self.array.written_epoch;
+        let kept_out = |host: &Host| host.mounted.is_some_and(|epoch| epoch < newest);
+        if self.hosts.iter().any(|host| host.frozen_until.is_some() || kept_out(host)) {
             return;
         }
         let ms = self.rng.range(2_000, 15_000);

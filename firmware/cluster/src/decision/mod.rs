@@ -11,7 +11,9 @@ mod take;
 mod view;
 mod watch;
 
-use crate::config::{READ_FAILURES_MAX, READING_FRESH_MS, RESET_REPEAT_MS, WATCH_READ_MS};
+use crate::config::{
+    READ_ANSWER_MAX_MS, READ_FAILURES_MAX, READING_FRESH_MS, RESET_REPEAT_MS, WATCH_READ_MS,
+};
 use crate::evidence::Evidence;
 use crate::{
     Ability, Action, Beat, Config, ConfigError, Decided, Event, HandOver, Key, Medium, Node, Phase,
@@ -82,6 +84,7 @@ struct ArraySeen {
     last: Option<Reading>,
     failures: u32,
     pending: Option<u32>,
+    asked_at: Time,
     number: u32,
     due: Time,
 }
@@ -256,13 +259,20 @@ impl Core {
     // What goes out
 
     fn read_if_due(&mut self, out: &mut Vec<Action>) {
-        if self.array.pending.is_some() || self.now < self.array.due {
+        if self.now < self.array.due {
             return;
+        }
+        if self.array.pending.is_some() {
+            if self.now.since_ms(self.array.asked_at) < READ_ANSWER_MAX_MS {
+                return;
+            }
+            self.array.failures = self.array.failures.saturating_add(1);
         }
         let holding = self.lease.in_force.is_some();
         let every_ms = if holding { self.config.lease_ms / 3 } else { WATCH_READ_MS };
         self.array.number = self.array.number.wrapping_add(1);
         self.array.pending = Some(self.array.number);
+        self.array.asked_at = self.now;
         self.array.due = self.now + every_ms;
         out.push(Action::Read { number: self.array.number });
     }
