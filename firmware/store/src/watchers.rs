@@ -14,9 +14,10 @@ pub(crate) struct Watchers {
 }
 
 impl Watchers {
+    /// Begins with 1, the mod-sequence of an empty mailbox: 0 says that it was deleted.
     pub fn subscribe(&self, mailbox: MailboxId) -> watch::Receiver<ModSeq> {
         let mut mailboxes = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
-        mailboxes.entry(mailbox).or_insert_with(|| watch::Sender::new(0)).subscribe()
+        mailboxes.entry(mailbox).or_insert_with(|| watch::Sender::new(1)).subscribe()
     }
 
     /// Tells the listeners, and forgets senders nobody listens to.

@@ -85,6 +85,14 @@ fn run(
     }
 }
 
+/// At the end: all of it, and an empty log. What fails is done at the next start.
+pub(super) fn fold_log(database: &Connection) {
+    let busy = database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+    if busy != Ok(0) {
+        tracing::warn!("the log of the mail database was not folded back: {busy:?}");
+    }
+}
+
 /// As much as goes without waiting for anyone. Fails only when the disk does.
 fn checkpoint(database: &Connection, pages: &AtomicI32) -> Result<(), StoreError> {
     let result = database.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {

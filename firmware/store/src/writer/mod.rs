@@ -176,7 +176,10 @@ impl Thread {
             }
         }
         let stop = self.stop.take();
-        // The database is closed and the log folded into it before anyone is told.
+        if !self.has_failed() {
+            // The next start then has no log to read.
+            checkpoint::fold_log(&self.ledger.database);
+        }
         drop(self);
         if let Some(stop) = stop {
             let _ = stop.send(());
