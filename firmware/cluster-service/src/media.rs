@@ -110,7 +110,8 @@ impl<T> Newest<T> {
 pub struct SharedLink(Arc<Mutex<Link>>);
 
 impl SharedLink {
-    fn new(settings: &Settings) -> io::Result<Self> {
+    /// This box's end of the pair's link, in a new session.
+    pub fn new(settings: &Settings) -> io::Result<Self> {
         let mut seed = [0; 32];
         SystemRandom::new()
             .fill(&mut seed)
@@ -146,7 +147,8 @@ pub struct Ear {
 }
 
 impl Ear {
-    fn new(medium: Medium, link: SharedLink, inputs: Sender<Input>) -> Self {
+    /// The end of `medium`.
+    pub fn new(medium: Medium, link: SharedLink, inputs: Sender<Input>) -> Self {
         Self { medium, link, inputs, wrong_sender: None, reported: None }
     }
 
@@ -216,9 +218,9 @@ impl Ear {
         let now = array::now();
         let wrong = self.wrong_sender.filter(|(_, at)| now.since_ms(*at) <= FAULT_STAYS_MS);
         let fault = fault.map(ToOwned::to_owned).or_else(|| wrong.map(|(refusal, _)| refusal.to_string()));
-        let (at, known) = self.reported.clone().unwrap_or_default();
-        let changed = self.reported.is_none() || known != fault;
-        if !changed && now.since_ms(at) < REPORT_EVERY_MS {
+        let changed = self.reported.as_ref().is_none_or(|(_, known)| *known != fault);
+        let due = self.reported.as_ref().is_none_or(|(at, _)| now.since_ms(*at) >= REPORT_EVERY_MS);
+        if !changed && !due {
             return;
         }
         if changed && let Some(fault) = &fault {

@@ -249,14 +249,11 @@ fn next_name(name: &str) -> String {
         Some('A') if name.len() == 1 || name.ends_with("-A") => Some('B'),
         _ => None,
     };
-    match successor {
-        Some(successor) => format!("{}{successor}", &name[..name.len() - 1]),
-        None => {
-            let room = BOX_NAME_MAX - 2;
-            let stem: String = name.chars().take(room).collect();
-            format!("{}-b", stem.trim_end_matches('-'))
-        }
+    if let Some(successor) = successor {
+        return format!("{}{successor}", &name[..name.len() - 1]);
     }
+    let stem: String = name.chars().take(BOX_NAME_MAX - 2).collect();
+    format!("{}-b", stem.trim_end_matches('-'))
 }
 
 /// The next address of the same network that nobody is known to have.
@@ -289,11 +286,11 @@ fn addresses(list: &[String]) -> Vec<IpAddr> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use settings::{Language, Secret, Timing};
 
-    fn first() -> Settings {
+    pub(crate) fn first() -> Settings {
         Settings {
             box_name: "box-a".to_owned(),
             node: Node::A,

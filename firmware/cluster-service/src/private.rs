@@ -6,7 +6,7 @@
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use address::{Interface, InterfaceAddress};
 use cluster::Node;
@@ -24,6 +24,9 @@ const PRIVATE_PREFIX: u8 = 24;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Between two attempts to set up a card that failed.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
+/// Between two looks at the link.
+const CARRIER_EVERY: Duration = Duration::from_millis(500);
+const NO_LINK: &str = "the private network card has no link; check the cross-over cable";
 /// Most datagrams read at one go.
 const DATAGRAMS_MAX: usize = 32;
 
@@ -57,6 +60,8 @@ struct Wire {
     interface: Interface,
     socket: UdpSocket,
     peer: SocketAddr,
+    carrier: bool,
+    next_carrier: Instant,
 }
 
 impl Wire {
@@ -68,7 +73,8 @@ impl Wire {
         address::add_address(&interface, given).map_err(|error| error.to_string())?;
         let socket = open_socket(name, own)
             .map_err(|error| format!("the private network card {name} cannot be used: {error}"))?;
-        Ok(Self { interface, socket, peer: SocketAddr::from((private_address(node.peer()), PRIVATE_PORT)) })
+        let peer = SocketAddr::from((private_address(node.peer()), PRIVATE_PORT));
+        Ok(Self { interface, socket, peer, carrier: true, next_carrier: Instant::now() })
     }
 
     /// Sends and listens until the card fails (the sentence), or nobody has anything to say any more.
@@ -89,8 +95,11 @@ impl Wire {
                 let Some(length) = self.check(self.socket.recv(&mut room))? else { break };
                 ear.hear(&room[..length.min(room.len())]);
             }
-            let link = self.interface.has_carrier();
-            ear.report((!link).then_some("the private network card has no link; check the cross-over cable"));
+            if Instant::now() >= self.next_carrier {
+                self.next_carrier = Instant::now() + CARRIER_EVERY;
+                self.carrier = self.interface.has_carrier();
+            }
+            ear.report((!self.carrier).then_some(NO_LINK));
         }
     }
 

@@ -119,3 +119,144 @@ impl JoinerSide {
         let _ = self.inputs.send(input);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::Input;
+    use crate::media::{Ear, SharedLink};
+    use crate::pairing::HostSide;
+    use crate::settings_keeper::SettingsKeeper;
+    use crate::{pairing, serial};
+    use cluster::Medium;
+    use control::cluster::Interface;
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use std::fs::File;
+    use std::io::{Read, Write};
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    const WAIT: Duration = Duration::from_secs(20);
+
+    /// A null-modem cable: two pseudo-terminals, and threads that carry the bytes across, with noise.
+    fn null_modem() -> (SerialPorts, SerialPorts) {
+        let (one, one_path) = end();
+        let (two, two_path) = end();
+        for (mut from, mut to) in [(one.try_clone().unwrap(), two.try_clone().unwrap()), (two, one)] {
+            thread::spawn(move || {
+                let mut bytes = [0; 256];
+                let mut carried = 0_u32;
+                while let Ok(length) = from.read(&mut bytes) {
+                    carried += 1;
+                    // Often inside a frame, which is then lost.
+                    let noise: &[u8] = if carried.is_multiple_of(7) { b"\r\nnoise " } else { b"" };
+                    if to.write_all(&bytes[..length]).and_then(|()| to.write_all(noise)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        (ports(one_path), ports(two_path))
+    }
+
+    fn end() -> (File, PathBuf) {
+        let end = openpt(OpenptFlags::RDWR).unwrap();
+        grantpt(&end).unwrap();
+        unlockpt(&end).unwrap();
+        let path = PathBuf::from(ptsname(&end, Vec::new()).unwrap().to_str().unwrap());
+        // Held open, so that a port that is opened again finds its cable still there.
+        let held = File::open(&path).unwrap();
+        thread::spawn(move || {
+            thread::sleep(WAIT * 3);
+            drop(held);
+        });
+        (File::from(end), path)
+    }
+
+    fn ports(heartbeat: PathBuf) -> SerialPorts {
+        SerialPorts { console: PathBuf::new(), heartbeat, heartbeat_baud: 115_200, lcd: None, modem: None }
+    }
+
+    fn partition(dir: &tempfile::TempDir, name: &str) -> SettingsFile {
+        let path = dir.path().join(name);
+        std::fs::write(&path, vec![0; 1 << 20]).unwrap();
+        SettingsFile::new(path)
+    }
+
+    fn first_box(ports: &SerialPorts, file: SettingsFile) -> Receiver<Input> {
+        let settings = pairing::tests::first();
+        file.save(&settings).unwrap();
+        let (inputs, heard) = bounded(64);
+        let keeper = SettingsKeeper::start(file, settings.clone()).unwrap();
+        let ear = Ear::new(Medium::Serial, SharedLink::new(&settings).unwrap(), inputs.clone());
+        let host = HostSide::new(&settings, keeper, inputs);
+        // Nobody beats here, but the thread ends when nobody could.
+        let (beats, outgoing) = bounded(1);
+        std::mem::forget(beats);
+        serial::start(ports, ear, outgoing, host).unwrap();
+        heard
+    }
+
+    fn wait_for<T>(inputs: &Receiver<SetupInput>, mut wanted: impl FnMut(SetupInput) -> Option<T>) -> T {
+        loop {
+            if let Some(found) = wanted(inputs.recv_timeout(WAIT).unwrap()) {
+                return found;
+            }
+        }
+    }
+
+    fn answer(name: &str, address: &str) -> SecondBox {
+        let public = Interface { addresses: vec![address.to_owned()], ..Interface::default() };
+        SecondBox { box_name: name.to_owned(), public }
+    }
+
+    #[test]
+    fn the_second_box_learns_everything_over_the_cable() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first_port, second_port) = null_modem();
+        let (first_file, second_file) = (partition(&dir, "first"), partition(&dir, "second"));
+        let heard = first_box(&first_port, first_file.clone());
+        let (send, inputs) = bounded(32);
+        let join = start(&second_port, second_file.clone(), send).unwrap();
+
+        let offer = wait_for(&inputs, |input| match input {
+            SetupInput::Offer(offer) => offer,
+            _ => None,
+        });
+        assert_eq!((offer.by.as_str(), offer.name.as_str()), ("box-a", "box-b"));
+
+        // An answer that collides comes back with the first box's sentence, and may be given again.
+        join.send(JoinCommand(answer("box-a", "10.77.0.14/24"))).unwrap();
+        let reason = wait_for(&inputs, |input| match input {
+            SetupInput::Failed(reason) => Some(reason),
+            _ => None,
+        });
+        assert!(reason.contains("already called box-a"), "{reason}");
+        assert!(second_file.load().unwrap().is_none());
+
+        // The next offer has a fresh key.
+        thread::sleep(Duration::from_millis(1_500));
+        join.send(JoinCommand(answer("box-b", "10.77.0.14/24"))).unwrap();
+        let paired = wait_for(&inputs, |input| match input {
+            SetupInput::Complete { paired } => Some(paired),
+            SetupInput::Failed(reason) => panic!("{reason}"),
+            _ => None,
+        });
+        assert!(paired);
+
+        let second = second_file.load().unwrap().unwrap();
+        let first = pairing::tests::first();
+        assert_eq!((second.node, &second.pair_key), (settings::Node::B, &first.pair_key));
+        assert_eq!(second.peer_name.as_deref(), Some("box-a"));
+        let joined = heard.iter().find_map(|input| match input {
+            Input::PeerJoined { name } => Some(name),
+            _ => None,
+        });
+        assert_eq!(joined.as_deref(), Some("box-b"));
+        let deadline = std::time::Instant::now() + WAIT;
+        while first_file.load().unwrap().unwrap().peer_name.as_deref() != Some("box-b") {
+            assert!(std::time::Instant::now() < deadline, "the first box did not write its peer down");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
