@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use board::{BOARD_PATH, Board};
 
-use crate::{console, devices, mounts};
+use crate::{console, devices, last_reset, mounts};
 
 /// What booting found out.
 #[derive(Debug)]
@@ -18,6 +18,10 @@ pub struct Boot {
     pub system: Option<PathBuf>,
     /// What went wrong, a sentence each.
     pub faults: Vec<String>,
+    /// How long each phase took, in milliseconds.
+    pub phases: Vec<(&'static str, u128)>,
+    /// Why the box reset itself, if that is why it boots.
+    pub last_reset: Option<String>,
 }
 
 type Phase = fn(&mut Boot);
@@ -35,10 +39,13 @@ const PHASES: [(&str, Phase); 6] = [
 
 /// Runs every phase.
 pub fn run() -> Boot {
-    let mut boot = Boot { begun: Instant::now(), board: None, system: None, faults: Vec::new() };
+    let (faults, phases) = (Vec::new(), Vec::new());
+    let mut boot =
+        Boot { begun: Instant::now(), board: None, system: None, faults, phases, last_reset: None };
     for (name, phase) in PHASES {
-        let before = boot.faults.len();
+        let (before, since) = (boot.faults.len(), Instant::now());
         phase(&mut boot);
+        boot.phases.push((name, since.elapsed().as_millis()));
         for fault in &boot.faults[before..] {
             console::say(&format!("init: {name}: {fault}"));
         }
@@ -72,7 +79,9 @@ fn network_cards(boot: &mut Boot) {
 
 fn settings(boot: &mut Boot) {
     boot.system = devices::system_partition();
-    if boot.system.is_none() {
+    if let Some(system) = &boot.system {
+        boot.last_reset = last_reset::take(system);
+    } else {
         let name = devices::SYSTEM_PARTITION;
         boot.faults
             .push(format!("no disk of this box has a partition {name}; its settings cannot be read or kept"));

@@ -24,10 +24,10 @@ pub struct Running {
     pub pid: Pid,
     /// When it was begun.
     pub since: Instant,
-    /// What it says, on both of its outputs.
-    pub output: OwnedFd,
-    /// The line it has begun.
-    pub lines: Lines,
+    /// What it says, on both of its outputs; none once it has closed both.
+    pub output: Option<OwnedFd>,
+    lines: Lines,
+    last_line: Option<String>,
 }
 
 impl Running {
@@ -51,7 +51,37 @@ impl Running {
             .spawn()?;
         let pid = Pid::from_child(&child);
         bound(service, pid);
-        Ok(Self { pid, since: Instant::now(), output, lines: Lines::default() })
+        let (lines, output) = (Lines::default(), Some(output));
+        Ok(Self { pid, since: Instant::now(), output, lines, last_line: None })
+    }
+
+    /// Hands out every line that it has said by now, from at most about `most_bytes`.
+    pub fn hear(&mut self, most_bytes: usize, mut line: impl FnMut(&str)) {
+        let mut buffer = [0; 4096];
+        let mut taken = 0;
+        while taken < most_bytes {
+            let Some(output) = &self.output else { return };
+            match rustix::io::read(output, &mut buffer) {
+                Ok(read @ 1..) => {
+                    taken += read;
+                    let last = &mut self.last_line;
+                    self.lines.feed(buffer.get(..read).unwrap_or_default(), |said| {
+                        *last = Some(said.to_owned());
+                        line(said);
+                    });
+                }
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return,
+                // A closed pipe would wake the loop for ever.
+                Ok(_) | Err(_) => self.output = None,
+            }
+        }
+    }
+
+    /// The last line that it said, whole or not.
+    pub fn last_words(&mut self) -> Option<String> {
+        let last = &mut self.last_line;
+        self.lines.finish(|line| *last = Some(line.to_owned()));
+        self.last_line.take()
     }
 
     /// Asks it to end.
@@ -84,6 +114,8 @@ fn bound(service: &Service, pid: Pid) {
     let group = PathBuf::from(CGROUPS).join(service.name);
     let _ = fs::write(format!("{CGROUPS}/cgroup.subtree_control"), "+memory");
     let _ = fs::create_dir(&group);
-    let _ = fs::write(group.join("memory.max"), service.memory_max_bytes.to_string());
+    let info = rustix::system::sysinfo();
+    let total_bytes = (info.totalram as u64).saturating_mul(u64::from(info.mem_unit));
+    let _ = fs::write(group.join("memory.max"), service.memory_max.bytes(total_bytes).to_string());
     let _ = fs::write(group.join("cgroup.procs"), number.to_string());
 }

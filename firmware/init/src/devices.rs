@@ -25,21 +25,28 @@ const KEY_POWER: u16 = 116;
 const INPUT_EVENT_BYTES: usize = 24;
 const O_NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
 
+/// Before a module the box can do without, such as a faster checksum that this processor may not have.
+const OPTIONAL: char = '?';
+/// `KERN_NOTICE`: less urgent records are boot noise that would push everything else out of the ring.
+const KERNEL_LEVEL_MAX: u32 = 5;
+
 /// Loads every module of the list; what is loaded already is fine. Each fault is a sentence.
 pub fn load_modules() -> Vec<String> {
     let list = match fs::read_to_string(MODULES_LIST) {
         Ok(list) => list,
         Err(error) => return vec![format!("{MODULES_LIST} cannot be read: {error}")],
     };
-    let load = |path: &str| {
-        let error = load_module(Path::new(path)).err()?;
+    let load = |(path, optional): (&str, bool)| {
+        let error = load_module(Path::new(path)).err().filter(|_| !optional)?;
         Some(format!("the kernel module {path} cannot be loaded: {error}"))
     };
     module_paths(&list).filter_map(load).collect()
 }
 
-fn module_paths(list: &str) -> impl Iterator<Item = &str> {
-    list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+/// Paths with whether the box can do without.
+fn module_paths(list: &str) -> impl Iterator<Item = (&str, bool)> {
+    let lines = list.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.map(|line| line.strip_prefix(OPTIONAL).map_or((line, false), |path| (path, true)))
 }
 
 fn load_module(path: &Path) -> io::Result<()> {
@@ -135,10 +142,12 @@ pub fn is_power_press(events: &[u8]) -> bool {
     })
 }
 
-/// The text of one kernel log record, `priority,sequence,microseconds,flags;text` (Documentation/ABI/
-/// testing/dev-kmsg).
+/// The text of one kernel log record worth keeping, `priority,sequence,microseconds,flags;text`
+/// (Documentation/ABI/testing/dev-kmsg). The priority's low three bits are the level.
 pub fn kernel_text(record: &str) -> Option<&str> {
-    record.split_once(';').and_then(|(_, text)| text.lines().next())
+    let (head, text) = record.split_once(';')?;
+    let priority: u32 = head.split(',').next()?.parse().ok()?;
+    if priority & 7 > KERNEL_LEVEL_MAX { None } else { text.lines().next() }
 }
 
 #[cfg(test)]
@@ -190,17 +199,18 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_record_is_cut_to_its_text() {
+    fn a_kernel_record_is_cut_to_its_text_and_noise_is_left_out() {
         assert_eq!(
-            kernel_text("6,339,5140900,-;EXT4-fs (sda2): mounted\n SUBSYSTEM=x\n"),
+            kernel_text("4,339,5140900,-;EXT4-fs (sda2): mounted\n SUBSYSTEM=x\n"),
             Some("EXT4-fs (sda2): mounted")
         );
+        assert_eq!(kernel_text("6,340,5140901,-;pci 0000:00:00.0: [8086:29c0] type 00\n"), None);
         assert_eq!(kernel_text("nonsense"), None);
     }
 
     #[test]
-    fn the_module_list_may_hold_comments() {
-        let paths: Vec<_> = module_paths("# by the builder\n/lib/a.ko\n\n /lib/b.ko \n").collect();
-        assert_eq!(paths, ["/lib/a.ko", "/lib/b.ko"]);
+    fn the_module_list_marks_what_the_box_can_do_without() {
+        let paths: Vec<_> = module_paths("/lib/a.ko\n\n?/lib/b.ko \n").collect();
+        assert_eq!(paths, [("/lib/a.ko", false), ("/lib/b.ko", true)]);
     }
 }

@@ -14,9 +14,11 @@
 
 mod boot;
 mod child;
+mod confine;
 mod console;
 mod devices;
 mod kernel;
+mod last_reset;
 mod log;
 mod mounts;
 mod pacing;
@@ -28,8 +30,12 @@ mod socket;
 mod supervise;
 mod supervised;
 
-/// Runs as PID 1; comes back only when the kernel refuses to restart, which it does not.
+pub use confine::{ConfineError, confine};
+
+/// Runs as PID 1 and never comes back.
 pub fn main() -> ! {
-    let boot = boot::run();
-    supervise::run(boot)
+    // Nothing in here panics. Were that wrong, the box resets by itself instead of by the kernel's
+    // panic, and the sentence is on the console.
+    let _ = std::panic::catch_unwind(|| supervise::run(boot::run()));
+    power::reset()
 }

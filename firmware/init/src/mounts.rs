@@ -6,6 +6,9 @@ use std::path::Path;
 
 use rustix::fs::{Gid, Mode, Uid, chmod, chown};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use crate::services::TABLE;
 
 /// One early mount.
 struct Mount {
@@ -45,6 +48,12 @@ const SYSCTLS: [(&str, &str); 6] = [
 /// Mounts everything; what is mounted already is fine. Each fault is a sentence.
 pub fn mount_all() -> Vec<String> {
     let mut faults = Vec::new();
+    // Services inherit the highest limit and lower it themselves; the kernel's own is below what
+    // the mail service is granted.
+    let highest = TABLE.iter().map(|service| service.open_files_max).max();
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: highest, maximum: highest }) {
+        faults.push(format!("the limit of open files cannot be raised: {error}"));
+    }
     for entry in &MOUNTS {
         if let Err(error) = mount_one(entry) {
             faults.push(format!("{} cannot be mounted on {}: {error}", entry.kind, entry.at));

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustix::thread::CapabilitySet;
+
 use crate::pacing::Pacing;
 
 /// One service.
@@ -13,8 +15,12 @@ pub struct Service {
     pub wanted: Wanted,
     /// User and group it runs as. Anything but 0 has no capability: setuid drops them all.
     pub uid: u32,
-    /// Most memory it and its children may use, in bytes; more ends it, not the box.
-    pub memory_max_bytes: u64,
+    /// What of root's power it keeps; see [`crate::confine`].
+    pub capabilities: CapabilitySet,
+    /// Most files and connections it may have open.
+    pub open_files_max: u64,
+    /// Most memory it and its children may use; more ends it, not the box.
+    pub memory_max: Memory,
     /// How its processor time is shared out.
     pub priority: Priority,
     /// How soon the kernel picks it when memory runs out, -1000 (never) to 1000 (first).
@@ -43,7 +49,41 @@ pub enum Priority {
     Nice(i32),
 }
 
+/// An amount of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// So many bytes.
+    Bytes(u64),
+    /// So many percent of what the box has.
+    Percent(u64),
+}
+
+impl Memory {
+    /// In bytes, in a box with `total_bytes`.
+    pub fn bytes(self, total_bytes: u64) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Percent(percent) => total_bytes / 100 * percent,
+        }
+    }
+}
+
 const MIB: u64 = 1 << 20;
+
+/// Reservations and mounts, addresses and raw packets, locked memory and real time, growing the file
+/// system, handing files to the mail service, and the last resort.
+const CLUSTER_CAPABILITIES: CapabilitySet = CapabilitySet::SYS_ADMIN
+    .union(CapabilitySet::SYS_RAWIO)
+    .union(CapabilitySet::NET_ADMIN)
+    .union(CapabilitySet::NET_RAW)
+    .union(CapabilitySet::NET_BIND_SERVICE)
+    .union(CapabilitySet::IPC_LOCK)
+    .union(CapabilitySet::SYS_NICE)
+    .union(CapabilitySet::SYS_RESOURCE)
+    .union(CapabilitySet::CHOWN)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::SYS_BOOT);
 
 /// Every service, in the order it is started. [`crate::shutdown`] stops them in an order of its own.
 pub const TABLE: [Service; 3] = [
@@ -52,7 +92,9 @@ pub const TABLE: [Service; 3] = [
         name: "cluster",
         wanted: Wanted::AtBoot,
         uid: 0,
-        memory_max_bytes: 96 * MIB,
+        capabilities: CLUSTER_CAPABILITIES,
+        open_files_max: 1_024,
+        memory_max: Memory::Bytes(96 * MIB),
         priority: Priority::RealTime(20),
         oom_score_adj: -1000,
         // It feeds the watchdog, which resets the box after about two seconds without it: the first
@@ -69,7 +111,10 @@ pub const TABLE: [Service; 3] = [
         name: "panel",
         wanted: Wanted::AtBoot,
         uid: 0,
-        memory_max_bytes: 96 * MIB,
+        // Ports and settings belong to root as it does; the mail service's socket does not.
+        capabilities: CapabilitySet::DAC_OVERRIDE,
+        open_files_max: 1_024,
+        memory_max: Memory::Bytes(96 * MIB),
         priority: Priority::Nice(0),
         oom_score_adj: -500,
         // Nobody waits for it in seconds, and the administrator needs it most when things go wrong.
@@ -84,7 +129,11 @@ pub const TABLE: [Service; 3] = [
         name: "mail",
         wanted: Wanted::OnDemand,
         uid: control::MAIL_UID,
-        memory_max_bytes: 512 * MIB,
+        capabilities: CapabilitySet::empty(),
+        // A connection each for very many clients, and the store's files.
+        open_files_max: 65_536,
+        // The kernel's cache of the store counts as well, and is what most of it is for.
+        memory_max: Memory::Percent(60),
         priority: Priority::Nice(5),
         oom_score_adj: 500,
         // Two restarts on the spot; then the cluster service decides whether the group moves.
@@ -113,6 +162,13 @@ mod tests {
         started.sort_unstable();
         stopped.sort_unstable();
         assert_eq!(started, stopped);
+    }
+
+    #[test]
+    fn together_they_leave_memory_for_kernel_and_init_in_the_smallest_box() {
+        let total = 768 * MIB;
+        let used: u64 = TABLE.iter().map(|service| service.memory_max.bytes(total)).sum();
+        assert!(used <= total - 64 * MIB, "{used}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The orderly end, step by step, each with a deadline.
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::power::{self, End};
@@ -12,18 +14,23 @@ use crate::{console, mounts};
 pub const LIMIT: Duration = Duration::from_secs(25);
 /// From the order to sync to the reset: an array that does not answer must not hold the box.
 const SYNC_LIMIT: Duration = Duration::from_secs(3);
+/// The service that feeds the watchdog.
+const FEEDER: &str = "cluster";
+/// What a watchdog driver takes as: stop (kernel documentation, "The Linux Watchdog driver API").
+const MAGIC_CLOSE: &str = "V";
 
 /// An orderly end under way.
 #[derive(Debug)]
 pub struct Shutdown {
     end: End,
     since: Instant,
+    watchdog: Option<PathBuf>,
 }
 
 impl Shutdown {
-    /// Begins it.
-    pub fn begin(end: End, now: Instant) -> Self {
-        Self { end, since: now }
+    /// Begins it, for a box whose watchdog is the device `watchdog`.
+    pub fn begin(end: End, now: Instant, watchdog: Option<PathBuf>) -> Self {
+        Self { end, since: now, watchdog }
     }
 
     /// When the box is reset at the latest.
@@ -32,7 +39,7 @@ impl Shutdown {
     }
 
     /// Stops the next service; when all have stopped, ends the box and does not come back.
-    pub fn advance(&self, services: &mut [Supervised], now: Instant) {
+    pub fn advance(&mut self, services: &mut [Supervised], now: Instant) {
         if now >= self.limit() {
             console::say("init: the orderly end took too long; the box is reset");
             power::reset();
@@ -44,6 +51,13 @@ impl Shutdown {
             service.stop(now);
             if !service.is_stopped() {
                 return;
+            }
+            // Nobody feeds the watchdog from here on; it must not turn power-off into a reset. This
+            // module's own limit takes its place.
+            if name == FEEDER
+                && let Some(watchdog) = self.watchdog.take()
+            {
+                let _ = fs::write(watchdog, MAGIC_CLOSE);
             }
         }
         self.finish()

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use control::init::{Reply, Request};
@@ -22,6 +23,8 @@ pub struct Caller {
     since: Instant,
     input: Vec<u8>,
     output: Vec<u8>,
+    /// It has closed its end, or sends more than a request.
+    gone: bool,
     /// Service whose end it waits for.
     pub waits_for: Option<String>,
 }
@@ -34,11 +37,11 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Listens; only root may connect.
-    pub fn open() -> io::Result<Self> {
-        let _ = fs::remove_file(control::INIT_SOCKET);
-        let listener = UnixListener::bind(control::INIT_SOCKET)?;
-        fs::set_permissions(control::INIT_SOCKET, fs::Permissions::from_mode(0o600))?;
+    /// Listens at `path`; only root may connect.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let _ = fs::remove_file(path);
+        let listener = UnixListener::bind(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
         listener.set_nonblocking(true)?;
         Ok(Self { listener, callers: Vec::new() })
     }
@@ -64,7 +67,7 @@ impl Socket {
                 self.callers.remove(0);
             }
             let (input, output) = (Vec::new(), Vec::new());
-            self.callers.push(Caller { stream, since: now, input, output, waits_for: None });
+            self.callers.push(Caller { stream, since: now, input, output, gone: false, waits_for: None });
         }
         for caller in &mut self.callers {
             if let Some(line) = caller.take_line() {
@@ -100,10 +103,15 @@ impl Caller {
         let mut buffer = [0; 4096];
         while self.input.len() < REQUEST_MAX_BYTES {
             match self.stream.read(&mut buffer) {
-                Ok(0) | Err(_) => break,
-                Ok(read) => self.input.extend_from_slice(&buffer[..read]),
+                Ok(read @ 1..) => self.input.extend_from_slice(buffer.get(..read).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Ok(_) | Err(_) => {
+                    self.gone = true;
+                    break;
+                }
             }
         }
+        self.gone |= self.input.len() >= REQUEST_MAX_BYTES;
         let end = self.input.iter().position(|byte| *byte == b'\n')?;
         let line = self.input.drain(..=end).collect();
         Some(line)
@@ -130,13 +138,96 @@ impl Caller {
                 return false;
             }
         }
-        self.waits_for.is_some() || !self.is_closed()
+        !self.gone
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader};
+
+    struct Rig {
+        _dir: tempfile::TempDir,
+        path: std::path::PathBuf,
+        socket: Socket,
     }
 
-    fn is_closed(&mut self) -> bool {
-        if self.input.len() >= REQUEST_MAX_BYTES {
-            return true;
+    impl Rig {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("init.sock");
+            let socket = Socket::open(&path).unwrap();
+            Self { _dir: dir, path, socket }
         }
-        matches!(self.stream.read(&mut []), Err(ref error) if error.kind() != io::ErrorKind::WouldBlock)
+
+        fn call(&self, bytes: &[u8]) -> UnixStream {
+            let mut stream = UnixStream::connect(&self.path).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+            stream.write_all(bytes).unwrap();
+            stream
+        }
+
+        fn advance_at(&mut self, now: Instant) {
+            self.socket.advance(now, |request| match request {
+                Request::Stop { service } => Err(service),
+                _ => Ok(Reply::Done),
+            });
+        }
+    }
+
+    fn said(stream: UnixStream) -> String {
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        line
+    }
+
+    #[test]
+    fn one_request_gets_one_reply_and_nonsense_a_refusal() {
+        let mut rig = Rig::new();
+        let (good, bad) = (rig.call(b"\"services\"\n"), rig.call(b"{{{\n"));
+        rig.advance_at(Instant::now());
+        assert_eq!(said(good), "\"done\"\n");
+        assert!(said(bad).contains("not understood"));
+        assert!(rig.socket.callers.is_empty());
+    }
+
+    #[test]
+    fn who_waits_for_a_stop_is_answered_when_it_has_stopped() {
+        let mut rig = Rig::new();
+        let caller = rig.call(b"{\"stop\":{\"service\":\"mail\"}}\n");
+        rig.advance_at(Instant::now());
+        rig.socket.tell_stopped(|_| false);
+        assert_eq!(rig.socket.callers.len(), 1);
+        rig.socket.tell_stopped(|name| name == "mail");
+        assert_eq!(said(caller), "\"done\"\n");
+    }
+
+    #[test]
+    fn who_hangs_up_says_nothing_or_says_too_much_is_dropped() {
+        let mut rig = Rig::new();
+        let now = Instant::now();
+        drop(rig.call(b"\"serv"));
+        let silent = rig.call(b"");
+        rig.advance_at(now);
+        assert_eq!(rig.socket.callers.len(), 1);
+        rig.advance_at(now + CALLER_LIMIT);
+        assert!(rig.socket.callers.is_empty());
+        let chatty = rig.call(&vec![b'x'; REQUEST_MAX_BYTES + 1]);
+        rig.advance_at(now);
+        assert!(rig.socket.callers.is_empty());
+        drop((silent, chatty));
+    }
+
+    #[test]
+    fn callers_are_bounded_and_the_oldest_gives_way() {
+        let mut rig = Rig::new();
+        let mut waiting: Vec<_> = (0..CALLERS_MAX).map(|_| rig.call(b"")).collect();
+        rig.advance_at(Instant::now());
+        let newest = rig.call(b"\"services\"\n");
+        rig.advance_at(Instant::now());
+        assert_eq!(said(newest), "\"done\"\n");
+        assert!(rig.socket.callers.len() < CALLERS_MAX);
+        assert_eq!(said(waiting.remove(0)), "");
     }
 }

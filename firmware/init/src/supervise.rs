@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use control::init::{DrillKind, Reply, Request};
@@ -11,18 +12,21 @@ use rustix::process::{WaitOptions, wait};
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
 
 use crate::boot::Boot;
+use crate::child::Running;
 use crate::log::Log;
 use crate::power::{self, End};
 use crate::services::{TABLE, Wanted};
 use crate::shutdown::Shutdown;
 use crate::socket::Socket;
 use crate::supervised::{Supervised, describe};
-use crate::{console, devices};
+use crate::{console, devices, last_reset};
 
 /// Longest sleep: nothing waits that long, but a lost wake-up must not last for ever.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// How often a box without a usable board file repeats its sentence.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(30);
+/// How long it does so before it resets: time to read, and one more try for hardware that came up late.
+const COMPLAIN_LIMIT: Duration = Duration::from_mins(5);
 /// Most bytes taken from one service in one round, so that a chatterbox does not hold up the rest.
 const ROUND_MAX_BYTES: usize = 64 * 1024;
 /// Most kernel records taken in one round.
@@ -39,6 +43,8 @@ struct Init {
     kernel_log: Option<File>,
     input: Vec<File>,
     shutdown: Option<Shutdown>,
+    system: Option<PathBuf>,
+    watchdog: Option<PathBuf>,
     complained_at: Instant,
 }
 
@@ -68,13 +74,15 @@ impl Init {
             kernel_log: devices::kernel_log(),
             input: devices::input_devices(),
             shutdown: None,
+            system: boot.system,
+            watchdog: boot.board.map(|board| board.watchdog.device),
             complained_at: now,
         };
         for fault in boot.faults {
             init.note("init", &fault);
             init.faults.push(fault);
         }
-        match Socket::open() {
+        match Socket::open(Path::new(control::INIT_SOCKET)) {
             Ok(socket) => init.socket = Some(socket),
             Err(error) => init.note("init", &format!("the control socket cannot be opened: {error}")),
         }
@@ -84,7 +92,12 @@ impl Init {
         }
         // Ctrl-Alt-Del becomes a signal instead of a reset.
         let _ = rustix::system::reboot(rustix::system::RebootCommand::CadOff);
-        init.note("init", &format!("booted in {} ms", init.begun.elapsed().as_millis()));
+        if let Some(reason) = boot.last_reset {
+            init.note("init", &format!("this box reset itself before: {reason}"));
+        }
+        let phases: Vec<_> = boot.phases.iter().map(|(name, ms)| format!("{name} {ms}")).collect();
+        let total_ms = init.begun.elapsed().as_millis();
+        init.note("init", &format!("booted in {total_ms} ms ({})", phases.join(", ")));
         init
     }
 
@@ -103,7 +116,7 @@ impl Init {
         fds.extend(self.signals.iter().map(|stream| PollFd::new(stream, PollFlags::IN)));
         fds.extend(self.kernel_log.iter().chain(&self.input).map(|file| PollFd::new(file, PollFlags::IN)));
         let outputs = self.services.iter().filter_map(|service| service.running.as_ref());
-        fds.extend(outputs.map(|running| PollFd::new(&running.output, PollFlags::IN)));
+        fds.extend(outputs.filter_map(|r| r.output.as_ref()).map(|pipe| PollFd::new(pipe, PollFlags::IN)));
         let timeout = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
         // An interrupted or failed wait costs one round too many, no more.
         let _ = poll(&mut fds, Some(&timeout));
@@ -117,7 +130,7 @@ impl Init {
         self.hear_power_button(now);
         self.reap(now);
         self.answer_callers(now);
-        if let Some(shutdown) = &self.shutdown {
+        if let Some(shutdown) = &mut self.shutdown {
             shutdown.advance(&mut self.services, now);
         }
         for index in 0..self.services.len() {
@@ -144,15 +157,7 @@ impl Init {
         let mut said = Vec::new();
         for service in &mut self.services {
             let Some(running) = &mut service.running else { continue };
-            let mut buffer = [0; 4096];
-            let mut taken = 0;
-            while taken < ROUND_MAX_BYTES {
-                let Ok(read @ 1..) = rustix::io::read(&running.output, &mut buffer) else { break };
-                taken += read;
-                running
-                    .lines
-                    .feed(&buffer[..read], |line| said.push((service.service.name, line.to_owned())));
-            }
+            running.hear(ROUND_MAX_BYTES, |line| said.push((service.service.name, line.to_owned())));
         }
         for (service, line) in said {
             self.note(service, &line);
@@ -195,12 +200,17 @@ impl Init {
 
     fn hear_power_button(&mut self, now: Instant) {
         let mut pressed = false;
-        for device in &mut self.input {
+        self.input.retain_mut(|device| {
             let mut events = [0; 24 * 16];
-            while let Ok(read @ 1..) = device.read(&mut events) {
-                pressed |= devices::is_power_press(&events[..read]);
+            loop {
+                match device.read(&mut events) {
+                    Ok(read @ 1..) => pressed |= devices::is_power_press(&events[..read]),
+                    // A device that was pulled out would wake the loop for ever.
+                    Ok(_) => return false,
+                    Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+                }
             }
-        }
+        });
         if pressed {
             self.end(End::Off, now, "the power button");
         }
@@ -209,7 +219,7 @@ impl Init {
     fn end(&mut self, end: End, now: Instant, why: &str) {
         if self.shutdown.is_none() {
             self.note("init", &format!("orderly end, asked for by {why}"));
-            self.shutdown = Some(Shutdown::begin(end, now));
+            self.shutdown = Some(Shutdown::begin(end, now, self.watchdog.clone()));
         }
     }
 
@@ -221,11 +231,9 @@ impl Init {
             self.hear_services();
             let ended = |service: &&mut Supervised| service.running.as_ref().is_some_and(|r| r.pid == pid);
             let line = self.services.iter_mut().find(ended).map(|service| {
-                let mut last = String::new();
-                if let Some(running) = &mut service.running {
-                    running.lines.finish(|line| last = format!("; its last words: {line}"));
-                }
-                service.ended(now, &describe(status)) + &last
+                let words = service.running.as_mut().and_then(Running::last_words);
+                let words = words.map_or_else(String::new, |words| format!("; its last words: {words}"));
+                service.ended(now, &describe(status)) + &words
             });
             if let Some(line) = line {
                 self.note("init", &line);
@@ -261,6 +269,9 @@ impl Init {
             }
             Request::Reset { reason } => {
                 console::say(&format!("init: reset: {reason}"));
+                if let Some(system) = &self.system {
+                    last_reset::keep(system, &reason);
+                }
                 power::reset()
             }
         })
@@ -301,15 +312,21 @@ impl Init {
     }
 
     fn drill(&mut self, name: &str, kind: DrillKind) -> Reply {
-        let running = self.services.iter().find(|service| service.service.name == name);
-        let Some(running) = running.and_then(|service| service.running.as_ref()) else {
+        let is_it = |service: &&Supervised| service.service.name == name && service.running.is_some();
+        if self.services.iter().find(is_it).is_none() {
             return Reply::Refused(format!("{name} is not running, so there is nothing to break"));
-        };
-        match kind {
-            DrillKind::Kill => running.kill(),
-            DrillKind::Hang => running.freeze(),
         }
-        self.note("init", &format!("drill: {name} was broken on purpose ({kind:?})"));
+        let how = match kind {
+            DrillKind::Kill => "killed",
+            DrillKind::Hang => "frozen",
+        };
+        self.note("init", &format!("drill: {name} is {how} on purpose"));
+        if let Some(running) = self.services.iter().find(is_it).and_then(|it| it.running.as_ref()) {
+            match kind {
+                DrillKind::Kill => running.kill(),
+                DrillKind::Hang => running.freeze(),
+            }
+        }
         Reply::Done
     }
 
@@ -323,6 +340,9 @@ impl Init {
 
     /// A box that can run nothing says why, again and again, to whoever plugs in a console.
     fn complain(&mut self, now: Instant) {
+        if self.services.is_empty() && now - self.begun >= COMPLAIN_LIMIT {
+            power::reset();
+        }
         if self.services.is_empty() && now - self.complained_at >= COMPLAIN_EVERY {
             self.complained_at = now;
             for fault in &self.faults {
