@@ -67,7 +67,7 @@ impl Media {
 
     /// Sends a beat on both cables, and with a proof to this box's slot on the array; never waits.
     pub fn send(&mut self, beat: Beat, slot: Option<HeldProof>) {
-        let waiting = Waiting { beat, made: array::now() };
+        let waiting = Waiting::now(beat);
         self.serial.put(waiting);
         self.private.put(waiting);
         if let Some(proof) = slot {
@@ -77,6 +77,11 @@ impl Media {
 }
 
 impl Waiting {
+    /// A beat made now.
+    pub fn now(beat: Beat) -> Self {
+        Self { beat, made: array::now() }
+    }
+
     /// The beat, unless it has waited too long.
     pub fn fresh(self) -> Option<Beat> {
         (array::now().since_ms(self.made) <= BEAT_STALE_MS).then_some(self.beat)

@@ -133,3 +133,111 @@ fn open_socket(card: &str, own: Ipv4Addr) -> io::Result<UdpSocket> {
     socket.bind(&SocketAddr::from((own, PRIVATE_PORT)).into())?;
     Ok(socket.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::Input;
+    use crate::media::{SharedLink, Waiting};
+    use crate::pairing;
+    use cluster::{Ability, Beat, Event, HandOver, Medium, Preference, Role};
+    use crossbeam_channel::bounded;
+    use std::process::{Child, Command};
+
+    const ROLE: &str = "TWINMAIL_TEST_BOX";
+    const TEST: &str = "private::tests::two_boxes_hear_each_other_over_a_real_cable";
+    const BEATS: usize = 5;
+
+    fn beat(node: Node, seq: u32) -> Beat {
+        Beat {
+            group: 0,
+            node,
+            boot: 1,
+            seq,
+            epoch: 1,
+            claim: 0,
+            role: Role::Standby,
+            ability: Ability::Ready,
+            hand_over: HandOver::None,
+            public_up: true,
+            preference: Preference::default(),
+        }
+    }
+
+    /// One box: beats until it has heard the other a few times, and a little longer for the other.
+    fn run_box(node: Node) {
+        let mut settings = pairing::tests::first();
+        settings.node = crate::settings_keeper::node_of(node);
+        let (inputs, heard) = bounded(256);
+        let (beats, outgoing) = bounded(1);
+        let ear = Ear::new(Medium::Private, SharedLink::new(&settings).unwrap(), inputs);
+        start("private", node, ear, outgoing).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let (mut count, mut seq, mut more) = (0, 0, 20);
+        while more > 0 {
+            assert!(Instant::now() < deadline, "only {count} beats heard");
+            seq += 1;
+            let _ = beats.try_send(Waiting::now(beat(node, seq)));
+            thread::sleep(Duration::from_millis(50));
+            for input in heard.try_iter() {
+                if let Input::Core(Event::Heard { medium, beat }) = input {
+                    assert_eq!((medium, beat.node), (Medium::Private, node.peer()));
+                    count += 1;
+                }
+            }
+            more -= u32::from(count >= BEATS);
+        }
+    }
+
+    fn again(role: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new("unshare");
+        let test = std::env::current_exe().unwrap();
+        command.args(arguments).arg(test).args(["--exact", TEST, "--nocapture"]).env(ROLE, role);
+        command
+    }
+
+    fn ip(arguments: &str) {
+        assert!(Command::new("ip").args(arguments.split(' ')).status().unwrap().success(), "ip {arguments}");
+    }
+
+    /// Cables this namespace to that of `child`.
+    fn cable(child: &Child) {
+        let own = std::fs::read_link("/proc/self/ns/net").unwrap();
+        let theirs = format!("/proc/{}/ns/net", child.id());
+        while std::fs::read_link(&theirs).is_ok_and(|link| link == own) {
+            thread::sleep(Duration::from_millis(10));
+        }
+        ip("link add private type veth peer name far");
+        ip(&format!("link set far netns {} name private", child.id()));
+    }
+
+    #[test]
+    fn two_boxes_hear_each_other_over_a_real_cable() {
+        match std::env::var(ROLE).as_deref() {
+            Ok("a") => {
+                let mounted = Command::new("mount").args(["-t", "sysfs", "none", "/sys"]).status().unwrap();
+                assert!(mounted.success());
+                let mut child = again("b", &["--net", "--mount"]).spawn().unwrap();
+                cable(&child);
+                run_box(Node::A);
+                assert!(child.wait().unwrap().success());
+            }
+            Ok(_) => {
+                // Only a mount of its own shows the cards of this namespace.
+                let mounted = Command::new("mount").args(["-t", "sysfs", "none", "/sys"]).status().unwrap();
+                assert!(mounted.success());
+                run_box(Node::B);
+            }
+            Err(_) => {
+                let flags =
+                    ["--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child"];
+                let mut command = again("a", &[&flags[..], &["--mount-proc"]].concat());
+                let output = command.output().unwrap();
+                let said = String::from_utf8_lossy(&output.stdout);
+                let errors = String::from_utf8_lossy(&output.stderr);
+                assert!(output.status.success(), "(needs root or user namespaces)\n{said}{errors}");
+                assert!(said.contains("1 passed"), "{said}");
+            }
+        }
+    }
+}
