@@ -80,6 +80,8 @@ pub struct Console {
     /// The page on the terminal; none while running text is, or where it is not known.
     shown: Option<Canvas>,
     actions: VecDeque<Action>,
+    /// When the last key came.
+    key_ms: u64,
 }
 
 impl Console {
@@ -95,6 +97,7 @@ impl Console {
             text: String::new(),
             shown: None,
             actions: VecDeque::new(),
+            key_ms: 0,
         }
     }
 
@@ -125,6 +128,16 @@ impl Console {
         out.into_bytes()
     }
 
+    /// Whether what waits for the line may be dropped for the next page. Set-up is read to its end.
+    pub fn may_skip(&self) -> bool {
+        !matches!(self.screen, Screen::Wizard(_))
+    }
+
+    /// Something given to the line was dropped: what the terminal shows is not known.
+    pub fn skipped(&mut self) {
+        self.shown = None;
+    }
+
     /// The terminal's line was lost and is back: nobody stays logged in, everything is drawn again.
     pub fn reopened(&mut self) {
         self.login.leave();
@@ -134,13 +147,14 @@ impl Console {
             wizard.ask_again();
             self.fetch_wizard();
         } else {
-            self.to_page(Screen::Status);
+            self.show_page(Screen::Status);
         }
     }
 
     /// Takes a key.
     pub fn key(&mut self, key: Key, now_ms: u64) {
         self.login.stir(now_ms);
+        self.key_ms = now_ms;
         if matches!(self.screen, Screen::Wizard(_)) {
             if let Screen::Wizard(wizard) = &mut self.screen {
                 wizard.key(key, now_ms);
@@ -156,7 +170,7 @@ impl Console {
     fn screen_key(&mut self, key: Key, now_ms: u64) {
         match &mut self.screen {
             Screen::Status => match key {
-                Key::Char(':') => self.command(now_ms),
+                Key::Char(':') => self.command(),
                 Key::Enter | Key::Char('l' | 'm') => self.screen = Screen::Menu(0),
                 _ => self.shown = None,
             },
@@ -176,7 +190,13 @@ impl Console {
                 }
             }
             Screen::Doing if !key.leaves() => {}
-            Screen::Doing | Screen::Notice(_) => self.screen = Screen::Status,
+            Screen::Doing => self.screen = Screen::Status,
+            Screen::Notice(_) => {
+                self.screen = Screen::Status;
+                if key == Key::Char(':') {
+                    self.command();
+                }
+            }
             Screen::View { view, .. } => match key {
                 Key::Char('q') => self.screen = Screen::Status,
                 key if key.leaves() => self.screen = Screen::Status,
@@ -187,11 +207,11 @@ impl Console {
             Screen::Running if !key.leaves() => self.keep(key),
             Screen::Running => {
                 self.typed_ahead.clear();
-                self.to_page(Screen::Notice(Text::Interrupted.get(self.language).to_owned()));
+                self.show_page(Screen::Status);
             }
             _ if key.leaves() => {
                 self.prompt.clear();
-                self.to_page(Screen::Status);
+                self.show_page(Screen::Status);
             }
             Screen::Password { .. } => self.password_key(key, now_ms),
             Screen::Prompt => self.prompt_key(key),
@@ -207,7 +227,7 @@ impl Console {
             && !matches!(self.screen, Screen::Wizard(_))
         {
             self.login.leave();
-            self.to_text(Screen::Wizard(Box::new(Wizard::new())));
+            self.show_text(Screen::Wizard(Box::new(Wizard::new())));
         }
         if let Screen::Wizard(wizard) = &mut self.screen {
             wizard.news(news, now_ms);
@@ -218,9 +238,10 @@ impl Console {
             News::Verified(result) => self.verified(result, now_ms),
             News::Printed(output) if matches!(self.screen, Screen::Running) => {
                 self.login.stir(now_ms);
+                self.key_ms = now_ms;
                 let output = String::from_utf8_lossy(output);
                 self.say(&output);
-                self.to_prompt();
+                self.show_prompt();
                 self.type_kept(now_ms);
             }
             News::DeedDone(result) if matches!(self.screen, Screen::Doing) => {
@@ -250,7 +271,7 @@ impl Console {
             self.fetch_wizard();
             if over {
                 self.language = language;
-                self.to_page(Screen::Status);
+                self.show_page(Screen::Status);
             }
             return;
         }
@@ -263,10 +284,16 @@ impl Console {
             let action = if *topic == Topic::Log { Action::Log } else { Action::Records };
             self.actions.push_back(action);
         }
-        if !matches!(self.screen, Screen::Running) && self.login.tick(now_ms) {
+        if matches!(self.screen, Screen::Running) {
+            return;
+        }
+        if self.login.tick(now_ms) {
             self.prompt = Prompt::default();
             let minutes = login::IDLE_MS / 60_000;
-            self.to_page(Screen::Notice(Text::IdleLogOut.fill(self.language, &[&minutes])));
+            self.show_page(Screen::Notice(Text::IdleLogOut.fill(self.language, &[&minutes])));
+        } else if !matches!(self.screen, Screen::Status) && now_ms >= self.key_ms + login::IDLE_MS {
+            // What everybody should see when nobody is there is the status.
+            self.show_page(Screen::Status);
         }
     }
 
@@ -276,7 +303,7 @@ impl Console {
             Screen::Status => status::draw(known, self.login.is_in(), language),
             Screen::Menu(selected) => menu::draw(known, *selected, self.login.is_in(), language),
             Screen::Confirm(deed) => menu::draw_confirm(known, *deed, language),
-            Screen::Doing => menu::draw_notice(known, Text::Working.get(language), Text::AnyKey, language),
+            Screen::Doing => menu::draw_notice(known, Text::Working.get(language), Text::BackBar, language),
             Screen::Notice(sentence) => menu::draw_notice(known, sentence, Text::AnyKey, language),
             Screen::View { topic, view, .. } => {
                 let title = if *topic == Topic::Log { Text::MenuLog } else { Text::MenuRecords };
@@ -290,13 +317,13 @@ impl Console {
         })
     }
 
-    fn to_page(&mut self, screen: Screen) {
+    fn show_page(&mut self, screen: Screen) {
         self.screen = screen;
         self.shown = None;
     }
 
     /// From a page to running text: a clear screen first.
-    fn to_text(&mut self, screen: Screen) {
+    fn show_text(&mut self, screen: Screen) {
         if self.page().is_some() {
             self.text.push_str(LEAVE_PAGES);
             self.shown = None;
@@ -387,10 +414,10 @@ impl Console {
     fn choose(&mut self, item: Item, now_ms: u64) {
         match item {
             Item::Deed(deed) if self.login.is_in() => self.screen = Screen::Confirm(deed),
-            Item::Deed(deed) => self.ask_password(Next::Confirm(deed), now_ms),
+            Item::Deed(deed) => self.ask_password(Next::Confirm(deed)),
             Item::Log => self.open_view(Topic::Log, now_ms),
             Item::Records => self.open_view(Topic::Records, now_ms),
-            Item::Commands => self.command(now_ms),
+            Item::Commands => self.command(),
             Item::Language => {
                 self.language = match self.language {
                     Language::En => Language::Zh,
@@ -406,7 +433,7 @@ impl Console {
     fn log_out(&mut self) {
         self.login.leave();
         self.prompt = Prompt::default();
-        self.to_page(Screen::Status);
+        self.show_page(Screen::Status);
     }
 
     fn open_view(&mut self, topic: Topic, now_ms: u64) {
@@ -427,23 +454,23 @@ impl Console {
         }
     }
 
-    fn command(&mut self, now_ms: u64) {
+    fn command(&mut self) {
         if self.login.is_in() {
             self.enter_prompt();
         } else {
-            self.ask_password(Next::Prompt, now_ms);
+            self.ask_password(Next::Prompt);
         }
     }
 
     fn enter_prompt(&mut self) {
-        self.to_text(Screen::Prompt);
+        self.show_text(Screen::Prompt);
         self.prompt.clear();
         let intro = format!("{}\n", Text::PromptIntro.get(self.language));
         self.say(&intro);
         self.prompt_text();
     }
 
-    fn to_prompt(&mut self) {
+    fn show_prompt(&mut self) {
         self.screen = Screen::Prompt;
         self.prompt_text();
     }
@@ -458,8 +485,8 @@ impl Console {
         Text::Password.get(self.language)
     }
 
-    fn ask_password(&mut self, next: Next, _now_ms: u64) {
-        self.to_text(Screen::Password { next, line: Line::secret(), checking: false });
+    fn ask_password(&mut self, next: Next) {
+        self.show_text(Screen::Password { next, line: Line::secret(), checking: false });
         let intro = Text::LoginIntro.fill(self.language, &[&env!("CARGO_PKG_VERSION")]);
         self.say(&format!("{intro}\n\n{}", self.password_text()));
     }
@@ -468,17 +495,17 @@ impl Console {
         let Screen::Password { line, checking, .. } = &mut self.screen else { return };
         let Typed::Entered(password) = line.key(key) else { return };
         let wait_s = self.login.wait_s(now_ms);
-        if wait_s.is_none() && !password.is_empty() {
-            *checking = true;
-            self.actions.push_back(Action::Verify(password));
-        }
+        *checking = wait_s.is_none() && !password.is_empty();
+        let asks_again = !*checking;
         self.say("\n");
         if let Some(wait_s) = wait_s {
             let reason = Text::LoginPaced.fill(self.language, &[&wait_s]);
             self.complain(&reason);
+        }
+        if asks_again {
             self.say(self.password_text());
-        } else if password_is_missing(&self.screen) {
-            self.say(self.password_text());
+        } else {
+            self.actions.push_back(Action::Verify(password));
         }
     }
 
@@ -493,11 +520,8 @@ impl Console {
             Ok(true) => {
                 self.login.enter(now_ms);
                 match next {
-                    Next::Prompt => {
-                        self.screen = Screen::Prompt;
-                        self.enter_prompt();
-                    }
-                    Next::Confirm(deed) => self.to_page(Screen::Confirm(deed)),
+                    Next::Prompt => self.enter_prompt(),
+                    Next::Confirm(deed) => self.show_page(Screen::Confirm(deed)),
                 }
             }
             Ok(false) => {
@@ -566,15 +590,10 @@ impl Console {
             Some(_) => {
                 self.say("\n");
                 self.complain(Text::PasswordsDiffer.get(self.language));
-                self.to_prompt();
+                self.show_prompt();
             }
         }
     }
-}
-
-/// A password is still to be typed.
-fn password_is_missing(screen: &Screen) -> bool {
-    matches!(screen, Screen::Password { checking: false, .. })
 }
 
 #[cfg(test)]

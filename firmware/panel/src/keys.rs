@@ -85,7 +85,7 @@ impl Decoder {
                 let ended = (0x40..=0x7E).contains(&byte);
                 if ended {
                     keys.extend(sequence_key(&bytes));
-                } else if byte < 0x20 || byte > 0x7E {
+                } else if !(0x20..=0x7E).contains(&byte) {
                     // A control character ends the noise and counts itself.
                     self.ground(byte, false, now_ms, keys);
                 } else if bytes.len() < SEQUENCE_MAX {

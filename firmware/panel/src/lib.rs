@@ -160,9 +160,10 @@ impl Panel {
         }
         self.keys.tick(now_ms, &mut keys);
         for key in keys {
-            if key.leaves() {
-                // Long output on a slow line must not keep the administrator.
+            // Long output on a slow line must not keep the administrator.
+            if key.leaves() && self.console.may_skip() && !self.console_port.is_idle() {
                 self.console_port.drop_waiting();
+                self.console.skipped();
             }
             self.console.key(key, now_ms);
             self.start_actions(now_ms);

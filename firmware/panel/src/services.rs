@@ -20,13 +20,13 @@ use crate::known::News;
 use crate::text::Text;
 
 /// Between two looks at the status.
-const LOOK: Duration = Duration::from_millis(1_000);
+const LOOK: Duration = Duration::from_secs(1);
 /// Between two looks while set-up is under way.
 const LOOK_SETUP: Duration = Duration::from_millis(300);
 /// What an answer to the panel's own questions may take.
 const ANSWER: Duration = Duration::from_secs(3);
 /// What looking at the array may take: a dead path has its own time-outs.
-const LUNS: Duration = Duration::from_secs(60);
+const LUNS: Duration = Duration::from_mins(1);
 /// What a change may take.
 const CHANGE: Duration = Duration::from_secs(30);
 /// Most errands at once.

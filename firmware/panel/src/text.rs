@@ -60,6 +60,7 @@ catalogue! {
         AskRestart = "Restart this box? The other box takes over if it can.", "重启本机？对方机器如能接管将会接管。";
         Working = "Asked; waiting for the answer", "已发出请求；等待应答";
         Done = "Done. The status shows how it goes on.", "完成。后续情况请看状态。";
+        BackBar = "Esc back", "Esc 返回";
         AnyKey = "Any key returns", "按任意键返回";
         ViewBar = "Up, Down, PgUp, PgDn, Home, End   Esc back   {0} to {1} of {2}",
             "上、下、翻页、Home、End   Esc 返回   第 {0} 至 {1} 行，共 {2} 行";
@@ -77,7 +78,6 @@ catalogue! {
         PasswordsDiffer = "the two passwords differ; nothing was changed", "两次输入的密码不一致；未作任何更改";
         Quotes = "a quotation mark is not closed", "引号没有配对";
         StillBusy = "the last command is still running; try again in a moment", "上一条命令仍在执行；请稍后再试";
-        Interrupted = "interrupted; what was asked may still be done", "已中断；已发出的请求仍可能完成";
         TooBusy = "the panel has too much to do; try again in a moment", "面板正忙；请稍后再试";
     }
 }

@@ -104,6 +104,12 @@ pub struct Wizard {
     actions: VecDeque<Action>,
 }
 
+impl Default for Wizard {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Wizard {
     /// Begins with the language.
     pub fn new() -> Self {
@@ -263,7 +269,7 @@ impl Wizard {
         self.correcting = false;
         self.answers.public = offer.public.clone();
         self.answers.box_name = None;
-        self.output.push_str(&format!("\n{intro}\n\n"));
+        self.print(&["\n", &intro, "\n\n"]);
         self.go(Step::JoinName);
     }
 
@@ -329,7 +335,7 @@ impl Wizard {
             self.join();
         } else {
             let notice = Text::OfferNotice.fill(self.language, &[&by]);
-            self.output.push_str(&format!("{notice}\n"));
+            self.print(&[&notice, "\n"]);
             self.ask();
             self.output.push_str(self.line.shown());
         }
@@ -370,9 +376,12 @@ impl Wizard {
         self.step = Step::Working(progress);
     }
 
+    fn print(&mut self, parts: &[&str]) {
+        self.output.extend(parts.iter().copied());
+    }
+
     fn say(&mut self, text: Text) {
-        self.output.push_str(text.get(self.language));
-        self.output.push('\n');
+        self.print(&[text.get(self.language), "\n"]);
     }
 
     fn complain(&mut self, reason: &str) {

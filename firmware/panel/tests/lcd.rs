@@ -142,7 +142,7 @@ fn obey_until(display: &mut Far, glass: &mut [String; 4], done: impl Fn(&[String
             let command = Packet::new(input[0], &input[2..2 + length]);
             assert_eq!(command.encode(), input[..length + 4], "a broken packet");
             if let (31, [_, row, text @ ..]) = (command.kind, command.data.as_slice()) {
-                glass[usize::from(*row)] = String::from_utf8_lossy(text).trim_end().to_owned();
+                String::from_utf8_lossy(text).trim_end().clone_into(&mut glass[usize::from(*row)]);
             }
             rustix::io::write(display.fd, &Packet::new(0x40 | command.kind, &[]).encode()).unwrap();
             input.drain(..length + 4);

@@ -17,13 +17,12 @@ const ALARM_ROWS: usize = 4;
 /// Draws the status page.
 pub fn draw(known: &Known, logged_in: bool, language: Language) -> Canvas {
     let mut page = Page { canvas: Canvas::default(), row: 0, language };
-    match &known.status {
-        Some(status) => page.all(status, known),
-        None => {
-            page.canvas.bar(0, "Twinmail");
-            let text = if known.cluster_silent { Text::ClusterSilent } else { Text::Starting };
-            page.canvas.put(2, 1, text.get(language), Style::Bold);
-        }
+    if let Some(status) = &known.status {
+        page.all(status, known);
+    } else {
+        page.canvas.bar(0, "Twinmail");
+        let text = if known.cluster_silent { Text::ClusterSilent } else { Text::Starting };
+        page.canvas.put(2, 1, text.get(language), Style::Bold);
     }
     let mut bar = Text::BarStatus.get(language).to_owned();
     if logged_in {

@@ -210,7 +210,6 @@ fn idleness_ends_the_log_in_but_not_a_running_command() {
     assert_eq!(said, "the store is clean\r\n\r\nmail-a> ");
     console.tick(4 * login::IDLE_MS);
     assert!(console.page().unwrap().text().contains("Logged out after 5 min"));
-    type_text(&mut console, " ", 4 * login::IDLE_MS);
     assert!(type_text(&mut console, ":", 4 * login::IDLE_MS).ends_with("Password: "));
 }
 
@@ -219,7 +218,7 @@ fn an_interrupted_command_prints_nothing_later() {
     let mut console = logged_in(0);
     type_text(&mut console, "log\r", 0);
     type_text(&mut console, "\x03", 0);
-    assert!(console.page().unwrap().text().contains("interrupted"));
+    assert!(console.page().unwrap().text().contains("Heartbeat"));
     console.news(&News::Printed(b"late\n".to_vec()), 10);
     assert!(!String::from_utf8(console.take_output(true)).unwrap().contains("late"));
 }
@@ -283,5 +282,18 @@ proptest! {
             while console.take_action().is_some() {}
             prop_assert!(console.typed_ahead.len() <= TYPED_AHEAD_MAX);
         }
+    }
+}
+
+#[test]
+fn an_unattended_console_shows_the_status() {
+    for keys in [":", "\r", "\r3", "\r1"] {
+        let mut console = console(Language::En);
+        type_text(&mut console, keys, 1_000);
+        console.tick(login::IDLE_MS);
+        let kept = console.page().is_some_and(|page| page.text().contains("Heartbeat"));
+        assert!(!kept, "{keys:?}");
+        console.tick(login::IDLE_MS + 1_000);
+        assert!(console.page().unwrap().text().contains("Heartbeat"), "{keys:?}");
     }
 }

@@ -80,7 +80,10 @@ mod tests {
 
     #[test]
     fn the_newest_lines_stay_in_sight_until_somebody_scrolls_back() {
-        let text = |count: usize| (0..count).map(|n| format!("line {n}\n")).collect::<String>();
+        let text = |count: usize| {
+            let lines: Vec<_> = (0..count).map(|n| format!("line {n}")).collect();
+            lines.join("\n")
+        };
         let mut view = View::new();
         view.fill(&text(100));
         let known = Known::default();

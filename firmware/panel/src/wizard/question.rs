@@ -28,12 +28,12 @@ impl Wizard {
                 let values: [&dyn std::fmt::Display; 3] =
                     [&self.lun_number(lun), &lun.model.trim(), &size(lun.size_bytes)];
                 let help = Text::FormatHelp.fill(self.language, &values);
-                self.output.push_str(&format!("{help}\n"));
+                self.print(&[&help, "\n"]);
             }
             Step::Keep(lun) => {
                 let LunContent::Twinmail { pair } = &lun.content else { return };
                 let help = Text::KeepHelp.fill(self.language, &[&self.lun_number(lun), pair]);
-                self.output.push_str(&format!("{help}\n"));
+                self.print(&[&help, "\n"]);
             }
             step => {
                 if let Some(help) = explanation(step) {
@@ -76,8 +76,8 @@ impl Wizard {
         };
         let prompt = prompt.get(self.language);
         match self.suggestion() {
-            Some(suggestion) => self.output.push_str(&format!("{prompt} [{suggestion}]: ")),
-            None => self.output.push_str(&format!("{prompt}: ")),
+            Some(suggestion) => self.print(&[prompt, " [", &suggestion, "]: "]),
+            None => self.print(&[prompt, ": "]),
         }
     }
 
