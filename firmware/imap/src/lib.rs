@@ -9,8 +9,8 @@
 //!
 //! What always holds: a tagged OK for a change is sent only after the store has it on disk; sequence
 //! numbers in an answer are those the client knows; EXPUNGE is never sent during FETCH, STORE or SEARCH;
-//! no client makes a session hold more than a command, a view and a few hundred KiB of answers; every
-//! wait for the client has an end.
+//! no client makes a session hold more than a command, a view and some MiB of answers; every wait for the
+//! client has an end.
 
 pub mod parse;
 mod session;

@@ -134,3 +134,12 @@ async fn silence_and_the_end_of_the_service_end_a_session() {
     assert!(idling.response().await.starts_with("* BYE"));
     assert!(idling.is_closed().await);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_waiting_session_is_small() {
+    let service = Service::start().await;
+    let (_, there) = tokio::io::duplex(64);
+    let session = imap::serve(there, service.context.clone(), true);
+    let bytes = std::mem::size_of_val(&session);
+    assert!(bytes < 8 * 1024, "{bytes} bytes");
+}

@@ -112,6 +112,8 @@ async fn append_in_its_ways() {
     assert!(client.no("APPEND INBOX {4194305}").await.tagged.contains("[TOOBIG]"));
     let large = "x".repeat(4_194_305);
     assert!(client.no(&format!("APPEND INBOX {{4194305+}}\r\n{large}")).await.tagged.contains("[TOOBIG]"));
+    let small = "y".repeat(200_000);
+    client.bad(&format!("APPEND INBOX {{200000+}}\r\n{small}{{200000+}}\r\n{small}")).await;
     client.bad("APPEND INBOX (\\Wrong) {3+}\r\nabc").await;
     client.ok("NOOP").await;
     // Nothing after a refused literal is taken for a command.

@@ -262,6 +262,12 @@ async fn a_large_message_comes_whole_and_in_parts() {
         whole.untagged[1],
         "* 2 FETCH (UID 2 BODY[] {19}\r\nSubject: small\r\n\r\nx FLAGS (\\Seen \\Recent))"
     );
+    // Many texts at once are written one after the other.
+    let small = format!("Subject: medium\r\n\r\n{}", "z".repeat(200_000));
+    client.append("INBOX", "", &small).await;
+    let many = client.ok(&format!("FETCH 3 ({})", vec!["BODY.PEEK[]"; 20].join(" "))).await;
+    let one = format!("BODY[] {{{}}}\r\n{small}", small.len());
+    assert!(many.untagged[0] == format!("* 3 FETCH ({})", vec![one.as_str(); 20].join(" ")));
     let part = client.ok("FETCH 1 BODY.PEEK[TEXT]<1000000.50>").await;
     assert_eq!(
         part.untagged,

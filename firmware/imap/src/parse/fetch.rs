@@ -6,7 +6,7 @@ use super::Fault;
 use super::cursor::Cursor;
 
 /// Most items in one FETCH.
-const ITEMS_MAX: usize = 256;
+const ITEMS_MAX: usize = 64;
 /// Most field names in one HEADER.FIELDS.
 const FIELDS_MAX: usize = 1024;
 /// Deepest part number.

@@ -163,9 +163,15 @@ impl CommandReader {
         }
     }
 
-    /// What was read of the command whose literal is announced.
+    /// The beginning of the command whose literal is announced, long enough for a tag and a mailbox name.
     pub fn so_far(&self) -> Bytes {
-        Bytes::copy_from_slice(self.buffer.get(..self.searched).unwrap_or_default())
+        let length = self.searched.min(SO_FAR_MAX_BYTES);
+        Bytes::copy_from_slice(self.buffer.get(..length).unwrap_or_default())
+    }
+
+    /// How many bytes of the command whose literal is announced are held.
+    pub fn held_bytes(&self) -> usize {
+        self.searched
     }
 
     /// Takes one line that is not a command: an answer to a challenge, or DONE. Call it only between
@@ -270,6 +276,8 @@ impl CommandReader {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LineTooLong;
 
+/// How much of a command is looked at to decide about a literal.
+const SO_FAR_MAX_BYTES: usize = 128 * 1024;
 /// How much of a refused command is kept to find its tag in.
 const TAG_SEARCH_BYTES: usize = 256;
 /// Longest end of a line that can announce a literal: `{` 19 digits `+}` CR LF.

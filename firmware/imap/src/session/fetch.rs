@@ -425,7 +425,7 @@ fn write_message(
             }
             text => {
                 let (section, partial) = write_text_name(out, text);
-                match source.find(&section, partial)? {
+                match source.find(&section, partial, out.len())? {
                     Text::Missing => out.extend_from_slice(b"NIL"),
                     Text::Here(bytes) => {
                         let _ = write!(out, "{{{}}}\r\n", bytes.len());

@@ -185,6 +185,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if length > most {
             return Some(Reply::no(format!("[TOOBIG] a message can have at most {most} bytes")));
         }
+        // A name can come as a literal before the message, nothing else.
+        if self.connection.reader.held_bytes() as u64 > 2 * LITERAL_BYTES {
+            return Some(Reply::bad("one message can be appended at a time"));
+        }
         // A small message that is on its way anyhow is checked when it is here.
         if !waits && length <= SMALL_APPEND_BYTES {
             return None;

@@ -11,6 +11,8 @@ use crate::parse::{FetchItem, Partial};
 
 /// Texts longer than this are written chunk by chunk.
 pub(super) const CHUNK_BYTES: u64 = 256 * 1024;
+/// Answers held beyond this make further texts be written chunk by chunk.
+const HELD_MAX_BYTES: usize = 1024 * 1024;
 
 /// Whether the section is of the message's own header.
 pub(super) fn is_header_only(section: &SectionSpec) -> bool {
@@ -105,8 +107,14 @@ impl<'a> Source<'a> {
         Self { store, body, summary, structure: None, whole: None, bodies }
     }
 
-    /// Finds a section, or the part of it that is asked for.
-    pub fn find(&mut self, section: &SectionSpec, partial: Option<Partial>) -> Result<Text, StoreError> {
+    /// Finds a section, or the part of it that is asked for. Where `held` bytes of answers are many already,
+    /// it is not held as well.
+    pub fn find(
+        &mut self,
+        section: &SectionSpec,
+        partial: Option<Partial>,
+        held: usize,
+    ) -> Result<Text, StoreError> {
         let Some(range) = self.locate(section) else { return Ok(Text::Missing) };
         if let SectionText::HeaderFields(names) | SectionText::HeaderFieldsNot(names) = &section.text {
             let except = matches!(section.text, SectionText::HeaderFieldsNot(_));
@@ -116,7 +124,7 @@ impl<'a> Source<'a> {
             return Ok(Text::Here(Bytes::from(chosen).slice(cut.start as usize..cut.end as usize)));
         }
         let range = cut(range, partial);
-        if range.end - range.start > CHUNK_BYTES {
+        if range.end - range.start > CHUNK_BYTES || held > HELD_MAX_BYTES {
             return Ok(Text::Long(range));
         }
         self.read(range).map(Text::Here)

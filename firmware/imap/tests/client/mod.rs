@@ -158,7 +158,7 @@ impl Client {
     }
 
     async fn fill(&mut self) {
-        let mut bytes = [0; 16 * 1024];
+        let mut bytes = vec![0; 16 * 1024];
         let read = timeout(Duration::from_secs(20), self.stream.read(&mut bytes)).await;
         let count = read.expect("the session answers in time").expect("the stream is whole");
         assert!(count > 0, "the session closed after {:?}", String::from_utf8_lossy(&self.buffer));
@@ -167,7 +167,7 @@ impl Client {
 
     /// Whether nothing comes for a moment.
     pub async fn is_quiet(&mut self) -> bool {
-        let mut bytes = [0; 1024];
+        let mut bytes = vec![0; 1024];
         if !self.buffer.is_empty() {
             return false;
         }
