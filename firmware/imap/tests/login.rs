@@ -140,6 +140,6 @@ async fn a_waiting_session_is_small() {
     let service = Service::start().await;
     let (_, there) = tokio::io::duplex(64);
     let session = imap::serve(there, service.context.clone(), true);
-    let bytes = std::mem::size_of_val(&session);
+    let bytes = size_of_val(&session);
     assert!(bytes < 8 * 1024, "{bytes} bytes");
 }

@@ -347,6 +347,6 @@ mod tests {
         let mut view = view(&[1, 2, 3, 4, 5]);
         let expunged = Changes { expunged: vec![1, 3, 5], ..changes(2) };
         assert_eq!(told(&mut view, &expunged, OPEN), "* 5 EXPUNGE\r\n* 3 EXPUNGE\r\n* 1 EXPUNGE\r\n");
-        assert_eq!(view.uids(&[0..2]), [2..=4]);
+        assert_eq!(view.uids(std::slice::from_ref(&(0..2))), [2..=4]);
     }
 }
