@@ -227,7 +227,7 @@ impl Console {
             && !matches!(self.screen, Screen::Wizard(_))
         {
             self.login.leave();
-            self.show_text(Screen::Wizard(Box::new(Wizard::new())));
+            self.show_text(Screen::Wizard(Box::default()));
         }
         if let Screen::Wizard(wizard) = &mut self.screen {
             wizard.news(news, now_ms);
