@@ -137,11 +137,13 @@ impl Reservation {
     }
 
     /// Withdraws this path's registration. With `release` a reservation it holds is given up as well;
-    /// without, a holder stays registered: the end of its registration would end its reservation, and
-    /// leave the LUN open to everybody. Not holding or not being registered is fine.
+    /// without, a holder stays registered, whichever of this box's keys it holds with: the end of its
+    /// registration would end its reservation, and leave the LUN open to everybody. Not holding or not
+    /// being registered is fine.
     pub fn unregister(&mut self, own: Key, release: bool) -> Result<(), ScsiError> {
         self.device.probe()?;
-        let holds = self.read()?.holder.is_some_and(|holder| holder.key == own.encode());
+        let holder = self.read()?.holder.and_then(|holder| Key::decode(holder.key, self.pair_id));
+        let holds = holder.is_some_and(|key| key.node() == own.node());
         if holds && !release {
             return Ok(());
         }

@@ -97,7 +97,13 @@ impl DecisionLoop {
         match input {
             Input::Core(event) => self.tell(event, actions),
             Input::Medium(report) => self.noticeboard.take_medium(report),
-            Input::Services(services) => self.noticeboard.take_services(services),
+            Input::Services(services) => {
+                self.noticeboard.take_services(services);
+                // A process that began while everything is held still is held still as well.
+                if self.core.lapsed_ms() > 0 {
+                    self.noticeboard.mail_pid().into_iter().for_each(mail_service::suspend);
+                }
+            }
             Input::Alarm { code, text } => self.noticeboard.set_alarm(code, text, now()),
             Input::PeerJoined { name } => self.noticeboard.peer_joined(name),
             Input::Asked(asked) => self.answer(asked, actions),
@@ -118,7 +124,9 @@ impl DecisionLoop {
                 let _ = self.reader.try_send(number);
             }
             Action::Beat { beat, slot } => self.media.send(beat, slot),
-            Action::Run { run, order, .. } => self.hands.give(Job { run, order }),
+            Action::Run { run, order, deadline_ms } => {
+                self.hands.give(Job { run, order, deadline: now() + deadline_ms });
+            }
             // Orders carry their proofs; the slot's comes with each beat.
             Action::Prove(_) => {}
             Action::Suspend => {

@@ -9,7 +9,7 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-use cluster::{Event, Order, Step, StepFault};
+use cluster::{Event, Order, Step, StepFault, Time};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tracing::warn;
 
@@ -27,6 +27,9 @@ pub struct Job {
     pub run: u32,
     /// What to do.
     pub order: Order,
+    /// When the core no longer waits for it. An order that comes to its turn later is not begun:
+    /// behind an array that hung, a fence from long ago would take the group from a living owner.
+    pub deadline: Time,
 }
 
 /// The threads that carry out orders.
@@ -79,8 +82,12 @@ fn hand(
     let (give, jobs): (Sender<Job>, Receiver<Job>) = bounded(ORDERS_MAX);
     let inputs = inputs.clone();
     thread::Builder::new().name(name.to_owned()).spawn(move || {
-        for Job { run, order } in jobs {
-            let result = carry_out(&order);
+        for Job { run, order, deadline } in jobs {
+            let result = if array::now() < deadline {
+                carry_out(&order)
+            } else {
+                Err(StepFault::Failed("its time was over before it could begin".to_owned()))
+            };
             if let Err(fault) = &result {
                 warn!("{}: {fault}", order.step());
             }

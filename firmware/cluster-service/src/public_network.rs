@@ -68,7 +68,7 @@ fn run(plan: &Plan, jobs: &Receiver<Job>, inputs: &Sender<Input>) {
             card = set_up(plan, inputs);
         }
         let event = match jobs.recv_timeout(LOOK_EVERY) {
-            Ok(Job { run, order }) => {
+            Ok(Job { run, order, .. }) => {
                 let result = carry_out(card.as_mut(), plan, &order);
                 if let Err(fault) = &result {
                     warn!("{}: {fault}", order.step());

@@ -165,7 +165,9 @@ impl Step {
             Self::Fence | Self::Prove | Self::Announce | Self::Withdraw | Self::Unreserve => 5_000,
             Self::Mount => 20_000,
             Self::Recover | Self::Serve | Self::RestartMail => 30_000,
-            Self::Halt | Self::Unmount => 10_000,
+            Self::Unmount => 10_000,
+            // Init kills what does not end by itself, and needs its time for that.
+            Self::Halt => 12_000,
         }
     }
 

@@ -15,6 +15,7 @@ use crate::config::{
     READ_ANSWER_MAX_MS, READ_FAILURES_MAX, READING_FRESH_MS, RESET_REPEAT_MS, WATCH_READ_MS,
 };
 use crate::evidence::Evidence;
+use crate::situation::PeerSeen;
 use crate::{
     Ability, Action, Beat, Config, ConfigError, Decided, Event, HandOver, Key, Medium, Node, Phase,
     Preference, Reading, Record, Role, Takeover, Time,
@@ -247,12 +248,21 @@ impl Core {
         let keep = |since: Option<Time>, lasts: bool| if lasts { since.or(Some(now)) } else { None };
         self.peer_well_since = keep(self.peer_well_since, well);
         self.ownerless_since = keep(self.ownerless_since, idle && matches!(self.state, State::Watching));
+        self.forget_fault();
         for until in
             [&mut self.granted_until, &mut self.asking_until, &mut self.retry_at, &mut self.mail_hold_until]
         {
             if until.is_some_and(|end| now >= end) {
                 *until = None;
             }
+        }
+    }
+
+    /// What failed here is history once the other box serves and this one could again.
+    fn forget_fault(&mut self) {
+        let peer_serves = matches!(self.peer_seen(), PeerSeen::Alive { role: Role::Active, .. });
+        if self.last_fault.is_some() && peer_serves && self.ability() == Ability::Ready {
+            self.last_fault = None;
         }
     }
 

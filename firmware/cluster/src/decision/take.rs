@@ -200,7 +200,9 @@ impl Core {
             | Step::Unmount
             | Step::Unreserve => Step::Unreserve,
         };
-        self.last_fault = Some(cause.clone());
+        if why == ReleaseWhy::TakeFailed {
+            self.last_fault = Some(cause.clone());
+        }
         self.record(Decided::TakeFailed, cause, take.phases.clone(), out);
         self.state = State::Releasing(Release::new(why, from, self.now));
         self.pursue_release(out);

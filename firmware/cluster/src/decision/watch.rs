@@ -34,9 +34,12 @@ impl Core {
     fn tidy(&mut self, out: &mut Vec<Action>) {
         let (me, pair_id) = (self.config.node, self.config.pair_id);
         let Some(reading) = &self.array.last else { return };
-        let holder = reading.holder.map(|holder| holder.key);
-        let left = reading.keys.iter().filter(|raw| Some(**raw) != holder);
-        let mut mine = left.filter_map(|raw| Key::decode(*raw, pair_id)).filter(|key| key.node() == me);
+        // Beside a reservation of its own, unregistering could end the reservation.
+        if self.reserved() == Reserved::Mine {
+            return;
+        }
+        let mut mine =
+            reading.keys.iter().filter_map(|raw| Key::decode(*raw, pair_id)).filter(|key| key.node() == me);
         let Some(key) = mine.find(|key| self.tidied != Some(*key)) else { return };
         self.tidied = Some(key);
         let run = self.next_run();
