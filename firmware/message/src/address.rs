@@ -70,13 +70,20 @@ struct Word {
     spaced: bool,
 }
 
+/// `<@route:local@domain>`.
+struct Angle {
+    route: Option<Vec<u8>>,
+    local: Vec<u8>,
+    domain: Vec<u8>,
+}
+
 /// The pieces of one member.
 #[derive(Default)]
 struct Member {
     /// Words outside angle brackets.
     phrase: Vec<Word>,
-    /// What stands in angle brackets: route, local part, domain.
-    angle: Option<(Option<Vec<u8>>, Vec<u8>, Vec<u8>)>,
+    /// What stands in angle brackets.
+    angle: Option<Angle>,
     /// Where `@` stands in `phrase`, as a count of words before it.
     at_sign: Option<usize>,
     /// The last comment, a name of old (`user@host (Name)`).
@@ -89,7 +96,7 @@ impl Member {
     }
 
     fn mailbox(self) -> Option<Address> {
-        if let Some((route, local, domain)) = self.angle {
+        if let Some(Angle { route, local, domain }) = self.angle {
             let words = join(&self.phrase, true);
             let name = if words.is_empty() { self.comment } else { Some(words) };
             if local.is_empty() && domain.is_empty() && name.is_none() {
@@ -148,7 +155,7 @@ impl Scan<'_> {
                     return (member, end);
                 }
                 b'(' => {
-                    member.comment = Some(self.comment()).filter(|text| !text.is_empty()).or(member.comment)
+                    member.comment = Some(self.comment()).filter(|text| !text.is_empty()).or(member.comment);
                 }
                 b'<' if member.angle.is_none() => member.angle = Some(self.angle()),
                 b'@' if member.at_sign.is_none() => {
@@ -240,7 +247,7 @@ impl Scan<'_> {
     }
 
     /// `<@route:local@domain>`.
-    fn angle(&mut self) -> (Option<Vec<u8>>, Vec<u8>, Vec<u8>) {
+    fn angle(&mut self) -> Angle {
         self.at += 1;
         let (mut route, mut local, mut domain) = (None, Vec::new(), Vec::new());
         let mut after_at = false;
@@ -281,7 +288,7 @@ impl Scan<'_> {
                 }
             }
         }
-        (route, local, domain)
+        Angle { route, local, domain }
     }
 
     fn angle_word(&mut self) -> Vec<u8> {

@@ -143,14 +143,12 @@ impl SortKeys {
     fn decode(bytes: &mut &[u8]) -> Option<Self> {
         let base_subject = read_text(bytes)?.to_owned();
         let is_reply = read_byte(bytes)? != 0;
-        let sent_date_s = match read_byte(bytes)? {
-            0 => None,
-            _ => {
-                let (seconds, rest) = bytes.split_first_chunk::<8>()?;
-                *bytes = rest;
-                Some(i64::from_le_bytes(*seconds))
-            }
-        };
+        let mut sent_date_s = None;
+        if read_byte(bytes)? != 0 {
+            let (seconds, rest) = bytes.split_first_chunk::<8>()?;
+            *bytes = rest;
+            sent_date_s = Some(i64::from_le_bytes(*seconds));
+        }
         let mut text = || read_text(bytes).map(str::to_owned);
         let (from, to, cc) = (text()?, text()?, text()?);
         let (display_from, display_to) = (text()?, text()?);
@@ -367,7 +365,8 @@ mod tests {
 
     #[test]
     fn a_flood_of_references_keeps_root_and_nearest() {
-        let many: String = (0..1_000).map(|number| format!("<{number}@x> ")).collect();
+        let many: Vec<String> = (0..1_000).map(|number| format!("<{number}@x>")).collect();
+        let many = many.join(" ");
         let summary = Summary::of(format!("References: {many}\r\n\r\n").as_bytes());
         assert_eq!(summary.thread.references.len(), REFERENCES_MAX);
         assert_eq!(summary.thread.references[0], "0@x");

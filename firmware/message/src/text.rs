@@ -172,15 +172,12 @@ fn entity<'a>(out: &mut String, text: &'a str) -> &'a str {
             code.ok().and_then(char::from_u32)
         }
     });
-    match (letter, end) {
-        (Some(letter), Some(end)) => {
-            out.push(letter);
-            &text[end + 1..]
-        }
-        _ => {
-            out.push('&');
-            &text[1..]
-        }
+    if let (Some(letter), Some(end)) = (letter, end) {
+        out.push(letter);
+        &text[end + 1..]
+    } else {
+        out.push('&');
+        &text[1..]
     }
 }
 

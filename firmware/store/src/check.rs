@@ -116,7 +116,7 @@ fn bodies(database: &Connection, files: &SegmentFiles, report: &mut CheckReport)
         match files.read(&body) {
             Ok(Some(_)) => {}
             Ok(None) => {
-                report.fault(format!("Body {} is in segment {}, which is missing.", id.0, body.segment))
+                report.fault(format!("Body {} is in segment {}, which is missing.", id.0, body.segment));
             }
             Err(error) => report.fault(format!("Body {} cannot be read: {error}.", id.0)),
         }

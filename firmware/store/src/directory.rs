@@ -174,22 +174,23 @@ pub(crate) fn normal_domain(domain: &str) -> Result<String, StoreError> {
 
 /// Where mail for an address goes.
 pub(crate) fn resolve(database: &Connection, address: &str) -> Result<Resolution, StoreError> {
-    let Ok(address) = normal_address(address) else {
-        return Ok(Resolution::UnknownUser);
-    };
-    let Some((_, domain)) = split_address(&address) else { return Ok(Resolution::UnknownUser) };
-    if !is_local(database, domain)? {
+    let Some((_, domain)) = split_address(address) else { return Ok(Resolution::UnknownUser) };
+    // An address literal is no domain of ours.
+    let Ok(domain) = normal_domain(domain) else { return Ok(Resolution::UnknownDomain) };
+    if !is_local(database, &domain)? {
         return Ok(Resolution::UnknownDomain);
     }
+    // Other servers may have stranger users than we do.
+    let Ok(address) = normal_address(address) else { return Ok(Resolution::UnknownUser) };
     let mut expansion = Expansion { database, seen: HashSet::new(), targets: Vec::new() };
     if let Some(account) = account_number(database, &address)? {
         return Ok(Resolution::Account(account));
     }
     expansion.expand(address, 0)?;
-    match expansion.targets.is_empty() {
-        true => Ok(Resolution::UnknownUser),
-        false => Ok(Resolution::Alias(expansion.targets)),
+    if expansion.targets.is_empty() {
+        return Ok(Resolution::UnknownUser);
     }
+    Ok(Resolution::Alias(expansion.targets))
 }
 
 /// Following an alias to its end.

@@ -25,10 +25,12 @@ impl Readers {
         Ok(Self { idle: Mutex::new(idle), returned: Condvar::new() })
     }
 
-    /// Reads with one connection; several statements in it see one moment only inside `transaction`.
+    /// Reads with one connection; each statement in it sees a moment of its own.
     pub fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let lent = self.take()?;
-        read(lent.database())
+        // It is there until the loan ends.
+        let database = lent.database.as_ref().ok_or(StoreError::Busy)?;
+        read(database)
     }
 
     /// Reads one moment with several statements.
@@ -59,15 +61,6 @@ impl Readers {
 struct Lent<'a> {
     database: Option<Connection>,
     pool: &'a Readers,
-}
-
-impl Lent<'_> {
-    fn database(&self) -> &Connection {
-        // Taken only in drop.
-        self.database
-            .as_ref()
-            .unwrap_or_else(|| unreachable!("a lent connection is there until it is returned"))
-    }
 }
 
 impl Drop for Lent<'_> {

@@ -352,7 +352,9 @@ impl Store {
         self.read_where_it_is(body, |place| self.inner.shared.files.read_range(place, range.clone()))
     }
 
-    /// Tells the mailbox's highest mod-sequence after every commit that changes it; 0 once it is deleted.
+    /// Tells the mailbox's highest mod-sequence after every commit that changes it; 0 once it is
+    /// deleted. The first value says nothing. Subscribe before taking the snapshot, so that nothing
+    /// falls between the two.
     pub fn watch(&self, mailbox: MailboxId) -> watch::Receiver<ModSeq> {
         self.inner.shared.watchers.subscribe(mailbox)
     }

@@ -6,7 +6,7 @@ use fixture::{append, fixture};
 use store::{AccountId, Flags, PasswordHash, Resolution, SpecialUse, Store, StoreError, Target};
 
 fn names(store: &Store, account: AccountId) -> Vec<String> {
-    store.mailboxes(account).unwrap().into_iter().map(|mailbox| mailbox.name).collect()
+    store.mailboxes(account).expect("mailboxes").into_iter().map(|mailbox| mailbox.name).collect()
 }
 
 #[tokio::test]
@@ -165,4 +165,12 @@ async fn domains_and_accounts_come_and_go() {
     assert_eq!(t.store.setting("smarthost").unwrap().as_deref(), Some("relay.test"));
     t.store.set_setting("smarthost", None).await.unwrap();
     assert_eq!(t.store.setting("smarthost").unwrap(), None);
+}
+
+#[tokio::test]
+async fn strange_users_elsewhere_are_not_ours_to_judge() {
+    let t = fixture().await;
+    assert_eq!(t.store.resolve("\"a b\"@far.test").unwrap(), Resolution::UnknownDomain);
+    assert_eq!(t.store.resolve("x@[192.0.2.1]").unwrap(), Resolution::UnknownDomain);
+    assert_eq!(t.store.resolve("\"a b\"@example.test").unwrap(), Resolution::UnknownUser);
 }

@@ -26,7 +26,7 @@ async fn enqueue(t: &Fixture, recipients: &[&str]) -> QueueId {
     };
     let delivery =
         Delivery { body: body("out"), internal_date_s: 0, recipients: Vec::new(), outgoing: Some(outgoing) };
-    t.store.deliver(delivery).await.unwrap().queued.unwrap()
+    t.store.deliver(delivery).await.expect("a delivery").queued.expect("a number")
 }
 
 fn finished(id: QueueId) -> Settlement {

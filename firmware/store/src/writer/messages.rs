@@ -267,15 +267,16 @@ impl Ledger {
     ) -> Result<Flags, StoreError> {
         let mut translated = flags.system();
         for index in flags.keywords() {
-            let bit = match known.get(index).copied().flatten() {
-                Some(bit) => bit,
-                None => {
-                    let Some(name) = self.mailbox(from)?.keywords.get(index).cloned() else { continue };
-                    let names = crate::FlagNames { system: Flags::default(), keywords: vec![name] };
-                    let bit = self.flag_bits(to, &names)?;
-                    known[index] = Some(bit);
-                    bit
+            let bit = if let Some(bit) = known.get(index).copied().flatten() {
+                bit
+            } else {
+                let Some(name) = self.mailbox(from)?.keywords.get(index).cloned() else { continue };
+                let names = crate::FlagNames { system: Flags::default(), keywords: vec![name] };
+                let bit = self.flag_bits(to, &names)?;
+                if let Some(slot) = known.get_mut(index) {
+                    *slot = Some(bit);
                 }
+                bit
             };
             translated = translated.union(bit);
         }

@@ -78,12 +78,11 @@ impl Writer {
         let (sender, requests) = channel();
         let checkpoints = Checkpoints::start(dir, shared.failed.clone())?;
         let ledger = Ledger::load(database, shared.files.clone())?;
-        let reclaim = Reclaim::load(&ledger)?;
         let thread = Thread {
             requests,
             reserve: Reserve::open(dir),
             ledger,
-            reclaim,
+            reclaim: Reclaim::new(),
             checkpoints,
             shared,
             stop: None,

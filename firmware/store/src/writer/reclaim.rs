@@ -24,7 +24,7 @@ const BYTES_PER_STEP: u64 = 1024 * 1024;
 /// A segment is compacted when less than this share of it lives, in percent.
 const LIVE_PERCENT_MIN: u64 = 50;
 /// Pause after the disk was too full even for this.
-const PUT_OFF: Duration = Duration::from_secs(60);
+const PUT_OFF: Duration = Duration::from_secs(10);
 
 /// What is being reclaimed.
 pub(super) struct Reclaim {
@@ -37,8 +37,9 @@ pub(super) struct Reclaim {
 }
 
 impl Reclaim {
-    pub fn load(_ledger: &Ledger) -> Result<Self, StoreError> {
-        Ok(Self { busy: true, compacting: None, damaged: Vec::new(), put_off_until: None })
+    /// What an earlier run left undone is found by the first step.
+    pub fn new() -> Self {
+        Self { busy: true, compacting: None, damaged: Vec::new(), put_off_until: None }
     }
 
     /// Whether another step is worth while now.
@@ -85,21 +86,17 @@ impl Reclaim {
             return Ok(None);
         };
         self.compacting = Some(segment);
-        match move_live(ledger, segment, &row)? {
-            Some(end) => {
-                ledger.appender.set_compacted(segment, end);
-                if end >= row.bytes {
-                    self.compacting = None;
-                }
-                Ok(Some((segment, end)))
-            }
-            None => {
-                tracing::error!("segment {segment} has a damaged record; it is not compacted");
-                self.damaged.push(segment);
-                self.compacting = None;
-                Ok(None)
-            }
+        let Some(end) = move_live(ledger, segment, &row)? else {
+            tracing::error!("segment {segment} has a damaged record; it is not compacted");
+            self.damaged.push(segment);
+            self.compacting = None;
+            return Ok(None);
+        };
+        ledger.appender.set_compacted(segment, end);
+        if end >= row.bytes {
+            self.compacting = None;
         }
+        Ok(Some((segment, end)))
     }
 }
 
