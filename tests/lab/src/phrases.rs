@@ -55,6 +55,8 @@ pub fn first_box() -> Vec<Answer> {
         ("[2/6] Gateway", "10.77.0.1\r"),
         ("[2/6] Name server", "10.77.0.1\r"),
         ("[3/6] Virtual address", "10.77.0.10/24 fd77::10/64\r"),
+        // Of two that begin alike the longer one comes first. Return looks at the array again.
+        ("[4/6] LUN (none usable", "\r"),
         ("[4/6] LUN", "1\r"),
         ("[4/6] Type FORMAT", "FORMAT\r"),
         ("[5/6] Mail domain", &domain),

@@ -11,6 +11,8 @@ use crate::phrases::{self, Answer};
 const QUESTION_MAX: Duration = Duration::from_mins(1);
 /// How long a whole set-up may take.
 const SET_UP_MAX: Duration = Duration::from_mins(3);
+/// So many refusals of the wizard are too many.
+const REFUSALS_MAX: u32 = 8;
 
 /// The six questions of the first box.
 pub fn set_up_first(lab: &Lab) -> Result<()> {
@@ -31,7 +33,8 @@ fn answer(lab: &Lab, name: BoxName, answers: &[Answer]) -> Result<()> {
     wanted.push(phrases::SET_UP_FAILED);
     // The question on the screen now was asked before we came.
     let mut from = console.tape().end().saturating_sub(phrases::WIZARD_SCREEN_BYTES);
-    while began.elapsed() < SET_UP_MAX {
+    let mut refusals = 0;
+    while began.elapsed() < SET_UP_MAX && refusals < REFUSALS_MAX {
         let found = console.expect(from, &wanted, QUESTION_MAX)?;
         from = found.end;
         match answers.get(found.which) {
@@ -43,12 +46,14 @@ fn answer(lab: &Lab, name: BoxName, answers: &[Answer]) -> Result<()> {
                 console.type_keys(last);
             }
             None if found.which == answers.len() => return Ok(()),
-            None => {
-                let said = console.tape().last_lines(4);
-                return Err(LabError::Unexpected { name, command: "the wizard".into(), said });
-            }
+            // The wizard asks again after a refusal; a box that is still busy may have caused it.
+            None => refusals += 1,
         }
     }
-    let what = format!("the set-up of box {name}");
-    Err(LabError::TooLate { what, seconds: SET_UP_MAX.as_secs(), hint: String::new() })
+    let hint = format!(": its console ends with\n{}", console.tape().last_lines(8));
+    Err(LabError::TooLate {
+        what: format!("the set-up of box {name}"),
+        seconds: began.elapsed().as_secs(),
+        hint,
+    })
 }

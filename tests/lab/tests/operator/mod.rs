@@ -1,0 +1,217 @@
+//! What the operator of these stories can do: look at the status, break things, send and read mail.
+//! The lab ends with the test process.
+
+use std::io::Read;
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use lab::client::{self, Owner};
+use lab::clients::imap::Reader;
+use lab::clients::smtp::{Door, Fate, Sender};
+use lab::clients::stream::{Patience, Tls};
+use lab::machine::Boot;
+use lab::parts::{ACCOUNT_PASSWORD, BoxName, DOMAIN, FORWARDS, Kind, Which};
+use lab::place::{Place, project_root};
+use lab::protocol::{Plan, Request, ask};
+
+/// Ports of the test labs, away from a demo's.
+const PORTS_BASE: u16 = 12000;
+/// After whatever was done to it a pair is whole again within this time.
+const WHOLE_MAX: Duration = Duration::from_mins(2);
+const PATIENCE: Patience = Patience { connect: Duration::from_secs(2), answer: Duration::from_secs(30) };
+
+/// The operator of one lab.
+pub struct Operator {
+    place: Place,
+    _owner: Owner,
+}
+
+/// A lab of the given name with its cables laid and no power yet.
+pub fn bench(name: &str, boot: Boot) -> Operator {
+    let place = Place::of(name).unwrap();
+    let began = Instant::now();
+    while client::is_running(&place) && began.elapsed() < Duration::from_secs(10) {
+        sleep(Duration::from_millis(100));
+    }
+    let image = std::env::var_os("TWINMAIL_IMAGE").map(PathBuf::from);
+    let image = image.unwrap_or_else(|| project_root().unwrap().join("target/image"));
+    let plan = Plan { instance: name.into(), image, boot, ports_base: PORTS_BASE };
+    let owner = Owner::start(env!("CARGO_BIN_EXE_lab").as_ref(), &plan, true).unwrap();
+    Operator { place, _owner: owner }
+}
+
+/// The pair that all stories of a file share; whole when a story begins.
+pub fn whole_pair() -> &'static Operator {
+    static PAIR: OnceLock<Operator> = OnceLock::new();
+    let mut first = false;
+    let pair = PAIR.get_or_init(|| {
+        first = true;
+        let operator = bench("test-pair", Boot::Kernel);
+        client::ask_aloud(&operator.place, &Request::Up { boxes: BoxName::ALL.to_vec() }).unwrap();
+        operator
+    });
+    if !first {
+        pair.heal();
+        pair.wait_until_whole();
+    }
+    pair
+}
+
+impl Operator {
+    /// Asks the lab.
+    pub fn ask(&self, request: &Request) -> Value {
+        ask(&self.place, request).unwrap_or_else(|error| panic!("{request:?}: {error}"))
+    }
+
+    /// Where the lab keeps its files.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// What both boxes say; never do two serve.
+    pub fn status(&self) -> Value {
+        let status = self.ask(&Request::Status);
+        let active = BoxName::ALL.map(|name| role(&status, name) == "active");
+        assert_ne!(active, [true, true], "two boxes are active at once: {status}");
+        status
+    }
+
+    /// Breaks something.
+    pub fn fault(&self, which: Which, kind: Kind) -> BoxName {
+        let answer = self.ask(&Request::Fault { which, kind, heal_after_ms: None });
+        serde_json::from_value(answer["box"].clone()).unwrap()
+    }
+
+    /// Puts everything right.
+    pub fn heal(&self) {
+        self.ask(&Request::Heal { name: None, kind: None });
+    }
+
+    /// Gives a command on the console of a box.
+    pub fn command(&self, name: BoxName, words: &str) -> String {
+        let answer = self.ask(&Request::Command { name, words: words.into() });
+        answer["printed"].as_str().unwrap().to_owned()
+    }
+
+    /// What the display of a box shows.
+    pub fn glass(&self, status: &Value, name: BoxName) -> String {
+        let rows = status["boxes"][name.to_string()]["lcd"].as_array().unwrap();
+        rows.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Waits until `seen` gives something.
+    pub fn wait<T>(&self, what: &str, most: Duration, mut seen: impl FnMut(&Value) -> Option<T>) -> T {
+        let began = Instant::now();
+        loop {
+            let status = self.status();
+            if let Some(value) = seen(&status) {
+                return value;
+            }
+            assert!(began.elapsed() < most, "{what} did not happen within {most:?}: {status:#}");
+            sleep(Duration::from_millis(300));
+        }
+    }
+
+    /// Watches for a time that `holds` stays true.
+    pub fn watch(&self, what: &str, time: Duration, mut holds: impl FnMut(&Value) -> bool) {
+        let began = Instant::now();
+        while began.elapsed() < time {
+            let status = self.status();
+            assert!(holds(&status), "{what} no longer holds: {status:#}");
+            sleep(Duration::from_millis(300));
+        }
+    }
+
+    /// Waits until one box serves and the other stands by; gives the one that serves.
+    pub fn wait_until_whole(&self) -> BoxName {
+        self.wait("a whole pair", WHOLE_MAX, |status| {
+            let active = active(status)?;
+            let ready = of(status, active)["peer"]["ready"] == true;
+            (role(status, active.other()) == "standby" && ready).then_some(active)
+        })
+    }
+
+    /// A forwarded port of the virtual address.
+    pub fn port(&self, inside: u16) -> SocketAddr {
+        let forward = FORWARDS.iter().find(|forward| forward.inside == inside).unwrap();
+        SocketAddr::from(([127, 0, 0, 1], forward.outside(PORTS_BASE)))
+    }
+
+    /// Waits for an SMTP greeting; gives how long it took.
+    pub fn greeting(&self, most: Duration) -> Duration {
+        let began = Instant::now();
+        loop {
+            let stream = TcpStream::connect(self.port(25));
+            let mut greeting = [0; 4];
+            let read = stream.and_then(|mut stream| {
+                stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+                stream.read_exact(&mut greeting)
+            });
+            if read.is_ok() && greeting == *b"220 " {
+                return began.elapsed();
+            }
+            assert!(began.elapsed() < most, "no greeting within {most:?}");
+            sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// A sender at the server's door.
+    pub fn sender(&self) -> Sender {
+        let tls = Tls::new().unwrap();
+        Sender::connect(self.port(25), Door::Server, &tls, ("", ""), PATIENCE).unwrap()
+    }
+
+    /// Sends a message to alice; it must be accepted.
+    pub fn send(&self, subject: &str) {
+        let message =
+            format!("From: bob@{DOMAIN}\r\nTo: alice@{DOMAIN}\r\nSubject: {subject}\r\n\r\nhello\r\n");
+        let fate = self.sender().send(&format!("bob@{DOMAIN}"), &format!("alice@{DOMAIN}"), &message);
+        assert_eq!(fate.unwrap(), Fate::Accepted);
+    }
+
+    /// How many messages with this subject alice has.
+    pub fn count(&self, subject: &str) -> usize {
+        let tls = Tls::new().unwrap();
+        let alice = format!("alice@{DOMAIN}");
+        let mut reader = Reader::connect(self.port(993), &tls, (&alice, ACCOUNT_PASSWORD), PATIENCE).unwrap();
+        reader.select("INBOX").unwrap();
+        reader.search(&format!("SUBJECT \"{subject}\"")).unwrap().len()
+    }
+}
+
+/// What a box says of itself.
+pub fn of(status: &Value, name: BoxName) -> &Value {
+    &status["boxes"][name.to_string()]["status"]
+}
+
+/// What a box does for the mail.
+pub fn role(status: &Value, name: BoxName) -> &str {
+    of(status, name)["groups"][0]["role"].as_str().unwrap_or("unknown")
+}
+
+/// The box that serves.
+pub fn active(status: &Value) -> Option<BoxName> {
+    serde_json::from_value(status["active"].clone()).ok()
+}
+
+/// The epoch as the box that serves knows it.
+pub fn epoch(status: &Value) -> u64 {
+    active(status).and_then(|name| of(status, name)["groups"][0]["epoch"].as_u64()).unwrap_or(0)
+}
+
+/// Codes of a box's alarms.
+pub fn alarms(status: &Value, name: BoxName) -> Vec<&str> {
+    let list = of(status, name)["alarms"].as_array();
+    list.into_iter().flatten().filter_map(|alarm| alarm["code"].as_str()).collect()
+}
+
+/// One service of a box.
+pub fn service<'a>(status: &'a Value, name: BoxName, service: &str) -> &'a Value {
+    let list = of(status, name)["services"].as_array();
+    list.into_iter().flatten().find(|entry| entry["name"] == service).unwrap_or(&Value::Null)
+}
