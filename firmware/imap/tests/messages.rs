@@ -248,8 +248,9 @@ async fn conditional_store_and_changed_since() {
 async fn a_large_message_comes_whole_and_in_parts() {
     let service = Service::start().await;
     let mut client = service.login().await;
-    let body: String =
-        (0..40_000).map(|line| format!("line {line:06} of a large message, which is long\r\n")).collect();
+    let lines: Vec<String> =
+        (0..40_000).map(|line| format!("line {line:06} of a large message\r\n")).collect();
+    let body = lines.concat();
     let message = format!("Subject: large\r\n\r\n{body}");
     client.append("INBOX", "", &message).await;
     client.append("INBOX", "", "Subject: small\r\n\r\nx").await;
@@ -279,11 +280,9 @@ async fn a_large_message_comes_whole_and_in_parts() {
 async fn pipelined_commands_are_answered_in_order() {
     let service = Service::start().await;
     let mut client = mailbox_of(&service, 50).await;
-    let mut sent = String::new();
-    for number in 1..=50 {
-        sent.push_str(&format!("p{number} FETCH {number} (FLAGS BODY.PEEK[])\r\n"));
-    }
-    client.send(&sent).await;
+    let commands: Vec<String> =
+        (1..=50).map(|number| format!("p{number} FETCH {number} (FLAGS BODY.PEEK[])\r\n")).collect();
+    client.send(commands.concat()).await;
     for number in 1..=50 {
         let answer = client.answer(&format!("p{number}")).await;
         assert_eq!(answer.of("FETCH").len(), 1);
