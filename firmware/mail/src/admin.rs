@@ -27,7 +27,7 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Recipients of the queue in one list.
 const QUEUE_LIST_MAX: usize = 10_000;
 
-/// Opens the socket, for its owner and root only, and serves it until the process ends.
+/// Opens the socket, for its owner and root only, and serves it until the service stops.
 pub(crate) fn listen(shared: Arc<Shared>, path: &Path) -> Result<(), MailError> {
     let failed = |source| MailError::Socket { path: path.to_owned(), source };
     match std::fs::remove_file(path) {
@@ -44,7 +44,11 @@ async fn accept(shared: Arc<Shared>, listener: UnixListener) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shared.stop_ordered() => return,
+        };
+        match accepted {
             Ok((stream, _)) => {
                 let shared = Arc::clone(&shared);
                 tokio::spawn(async move {

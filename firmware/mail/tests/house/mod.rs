@@ -1,0 +1,384 @@
+//! A whole mail service on an address of its own, and clients that speak to it line by line.
+#![allow(dead_code, missing_docs)]
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use control::mail::{FirstAccount, Ports, Reply, Request};
+use mail::{Config, Limits, Service, TryOut};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+pub const SMTP: u16 = 2025;
+pub const SUBMISSION: u16 = 2587;
+pub const SUBMISSIONS: u16 = 2465;
+pub const IMAP: u16 = 2143;
+pub const IMAPS: u16 = 2993;
+pub const POP3: u16 = 2110;
+pub const POP3S: u16 = 2995;
+
+/// `twinmail-demo` and its hash.
+pub const PASSWORD: &str = "twinmail-demo";
+
+/// A running service with the domain `DOMAIN`, the account `alice` and `postmaster`.
+pub struct House {
+    pub address: IpAddr,
+    pub data: tempfile::TempDir,
+    pub domain: String,
+    runtime: tokio::runtime::Runtime,
+    service: Option<Service>,
+}
+
+/// An address of this machine that no other test uses.
+pub fn own_address() -> IpAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let process = std::process::id();
+    IpAddr::V4(Ipv4Addr::new(127, 1 + (process >> 8 & 0x7f) as u8, process as u8, number as u8))
+}
+
+fn hash() -> String {
+    static HASH: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    let make = || {
+        use argon2::password_hash::{PasswordHasher, SaltString};
+        let salt = SaltString::encode_b64(b"salt of the house").unwrap();
+        argon2::Argon2::default().hash_password(PASSWORD.as_bytes(), &salt).unwrap().to_string()
+    };
+    HASH.get_or_init(make).clone()
+}
+
+pub fn config(domain: &str, address: IpAddr, data: &Path) -> Config {
+    Config {
+        data_dir: data.to_owned(),
+        epoch: 1,
+        addresses: vec![address],
+        host_name: format!("mx.{domain}"),
+        name_servers: Vec::new(),
+        first: Some(FirstAccount { domain: domain.into(), account: "alice".into(), password_hash: hash() }),
+        ports: Ports {
+            smtp: SMTP,
+            submission: SUBMISSION,
+            submissions: SUBMISSIONS,
+            imap: IMAP,
+            imaps: IMAPS,
+            pop3: POP3,
+            pop3s: POP3S,
+        },
+        socket: Some(data.join("mail.sock")),
+        relay_port: SMTP,
+        try_out: TryOut::default(),
+        limits: Limits::default(),
+    }
+}
+
+impl House {
+    pub fn new(domain: &str) -> Self {
+        Self::with(domain, |_| {})
+    }
+
+    pub fn with(domain: &str, change: impl FnOnce(&mut Config)) -> Self {
+        Self::open(domain, own_address(), tempfile::tempdir().unwrap(), change)
+    }
+
+    /// On data that may be there already.
+    pub fn open(
+        domain: &str,
+        address: IpAddr,
+        data: tempfile::TempDir,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let mut config = config(domain, address, data.path());
+        change(&mut config);
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let service = runtime.block_on(Service::start(config)).unwrap();
+        Self { address, data, domain: domain.into(), runtime, service: Some(service) }
+    }
+
+    /// Stops in order, if that has not begun yet, and gives the data folder back.
+    pub fn stop(mut self) -> tempfile::TempDir {
+        if let Some(service) = self.service.take() {
+            self.runtime.block_on(service.stop()).unwrap();
+        }
+        self.data
+    }
+
+    /// Begins the stop and leaves it to run beside the test.
+    pub fn begin_stop(&mut self) -> tokio::task::JoinHandle<Result<(), mail::MailError>> {
+        self.runtime.spawn(self.service.take().unwrap().stop())
+    }
+
+    pub fn finish(&self, stopping: tokio::task::JoinHandle<Result<(), mail::MailError>>) {
+        self.runtime.block_on(stopping).unwrap().unwrap();
+    }
+
+    pub fn at(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.address, port)
+    }
+
+    pub fn ask(&self, request: &Request) -> Reply {
+        control::wire::call(&self.data.path().join("mail.sock"), request, Duration::from_secs(20)).unwrap()
+    }
+
+    pub fn counter(&self, name: &str) -> u64 {
+        match self.ask(&Request::Counters) {
+            Reply::Counters(counters) => counters[name],
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Adds an account with the usual password.
+    pub fn add(&self, name: &str) {
+        let request = Request::AccountAdd {
+            address: format!("{name}@{}", self.domain),
+            password: PASSWORD.into(),
+            quota_bytes: None,
+        };
+        assert_eq!(self.ask(&request), Reply::Done);
+    }
+
+    /// Everything in an account's INBOX, read over POP3.
+    pub fn inbox(&self, name: &str) -> Vec<String> {
+        let mut client = Client::secret(self.at(POP3S));
+        assert!(client.line().starts_with("+OK"));
+        client.ok(&format!("USER {name}@{}", self.domain));
+        client.ok(&format!("PASS {PASSWORD}"));
+        let stat = client.ok("STAT");
+        let count: usize = stat.split(' ').nth(1).unwrap().parse().unwrap();
+        let read = |number| {
+            client.ok(&format!("RETR {number}"));
+            client.text()
+        };
+        (1..=count).map(read).collect()
+    }
+
+    /// Waits until an account has a message that contains `needle`.
+    pub fn wait_for(&self, name: &str, needle: &str) -> String {
+        let begun = Instant::now();
+        loop {
+            if let Some(found) = self.inbox(name).into_iter().find(|text| text.contains(needle)) {
+                return found;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "no message with {needle:?} for {name}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// A client that speaks line by line.
+pub struct Client {
+    stream: BufReader<Stream>,
+}
+
+enum Stream {
+    Clear(TcpStream),
+    Secret(Box<StreamOwned<ClientConnection, TcpStream>>),
+    Gone,
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Clear(stream) => stream.read(buffer),
+            Self::Secret(stream) => stream.read(buffer),
+            Self::Gone => Ok(0),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Clear(stream) => stream.write(buffer),
+            Self::Secret(stream) => stream.write(buffer),
+            Self::Gone => Ok(0),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Clear(stream) => stream.flush(),
+            Self::Secret(stream) => stream.flush(),
+            Self::Gone => Ok(()),
+        }
+    }
+}
+
+impl Client {
+    pub fn new(target: SocketAddr) -> Self {
+        let stream = TcpStream::connect(target).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Self { stream: BufReader::new(Stream::Clear(stream)) }
+    }
+
+    /// TLS from the first octet.
+    pub fn secret(target: SocketAddr) -> Self {
+        let mut client = Self::new(target);
+        client.start_tls();
+        client
+    }
+
+    pub fn start_tls(&mut self) {
+        let Stream::Clear(stream) = std::mem::replace(self.stream.get_mut(), Stream::Gone) else {
+            panic!("TLS is already on");
+        };
+        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(trust::AnyCertificate))
+            .with_no_client_auth();
+        let name = rustls_pki_types::ServerName::try_from("mx.test").unwrap();
+        let session = ClientConnection::new(Arc::new(config), name).unwrap();
+        *self.stream.get_mut() = Stream::Secret(Box::new(StreamOwned::new(session, stream)));
+    }
+
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.stream.get_mut().write_all(bytes).unwrap();
+        self.stream.get_mut().flush().unwrap();
+    }
+
+    /// Sends what may meet a closed connection.
+    pub fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.get_mut().write_all(bytes).is_ok()
+    }
+
+    /// One line without its end; empty at the end of the connection.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        let _ = self.stream.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// One SMTP reply: its last line.
+    pub fn reply(&mut self) -> String {
+        loop {
+            let line = self.line();
+            if line.as_bytes().get(3) != Some(&b'-') {
+                return line;
+            }
+        }
+    }
+
+    /// Sends a command and returns the last line of its reply.
+    pub fn say(&mut self, command: &str) -> String {
+        self.send(format!("{command}\r\n").as_bytes());
+        self.reply()
+    }
+
+    /// Sends an SMTP command that must have this code.
+    pub fn expect(&mut self, code: &str, command: &str) -> String {
+        let reply = self.say(command);
+        assert!(reply.starts_with(code), "{command}: {reply}");
+        reply
+    }
+
+    /// Sends a POP3 command that must succeed.
+    pub fn ok(&mut self, command: &str) -> String {
+        self.send(format!("{command}\r\n").as_bytes());
+        let reply = self.line();
+        assert!(reply.starts_with("+OK"), "{command}: {reply}");
+        reply
+    }
+
+    /// Text up to the dot, dots undone.
+    pub fn text(&mut self) -> String {
+        let mut text = String::new();
+        loop {
+            let line = self.line();
+            if line == "." {
+                return text;
+            }
+            text += line.strip_prefix('.').unwrap_or(&line);
+            text += "\r\n";
+        }
+    }
+
+    /// Everything until the other side closes.
+    pub fn rest(&mut self) -> String {
+        let mut rest = Vec::new();
+        let _ = self.stream.read_to_end(&mut rest);
+        String::from_utf8_lossy(&rest).into_owned()
+    }
+}
+
+/// A session on port 25 that has greeted.
+pub fn smtp(house: &House) -> Client {
+    let mut client = Client::new(house.at(SMTP));
+    assert!(client.reply().starts_with("220"));
+    client.expect("250", "EHLO client.test");
+    client
+}
+
+/// A session for submission, with TLS, logged in.
+pub fn submission(house: &House, name: &str) -> Client {
+    use base64::Engine as _;
+    let mut client = Client::new(house.at(SUBMISSION));
+    assert!(client.reply().starts_with("220"));
+    client.expect("250", "EHLO client.test");
+    client.expect("220", "STARTTLS");
+    client.start_tls();
+    client.expect("250", "EHLO client.test");
+    let secret = format!("\0{name}@{}\0{PASSWORD}", house.domain);
+    let secret = base64::engine::general_purpose::STANDARD.encode(secret);
+    client.expect("235", &format!("AUTH PLAIN {secret}"));
+    client
+}
+
+/// Sends one message and returns the reply to its end.
+pub fn send(client: &mut Client, from: &str, to: &[&str], text: &str) -> String {
+    client.expect("250", &format!("MAIL FROM:<{from}>"));
+    for recipient in to {
+        client.expect("250", &format!("RCPT TO:<{recipient}>"));
+    }
+    client.expect("354", "DATA");
+    client.send(text.replace('\n', "\r\n").as_bytes());
+    client.say(".")
+}
+
+mod trust {
+    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+    use rustls::{DigitallySignedStruct, Error, SignatureScheme};
+    use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+
+    #[derive(Debug)]
+    pub(super) struct AnyCertificate;
+
+    impl ServerCertVerifier for AnyCertificate {
+        fn verify_server_cert(
+            &self,
+            _: &CertificateDer<'_>,
+            _: &[CertificateDer<'_>],
+            _: &ServerName<'_>,
+            _: &[u8],
+            _: UnixTime,
+        ) -> Result<ServerCertVerified, Error> {
+            Ok(ServerCertVerified::assertion())
+        }
+
+        fn verify_tls12_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
+        }
+    }
+}

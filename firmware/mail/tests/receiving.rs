@@ -1,0 +1,290 @@
+//! Mail comes in: from other servers, from our users, and from those who mean no good.
+#![allow(missing_docs)]
+
+mod house;
+
+use std::time::{Duration, Instant};
+
+use control::mail::{Reply, Request};
+use house::*;
+
+#[test]
+fn a_message_from_elsewhere_is_read_by_pop3_and_imap() {
+    let house = House::new("one.test");
+    let mut client = smtp(&house);
+    let done = send(&mut client, "bob@far.test", &["Alice@ONE.test"], "Subject: hello\n\n.dot\nbye\n");
+    assert!(done.starts_with("250 2.0.0"), "{done}");
+    let inbox = house.inbox("alice");
+    assert_eq!(inbox.len(), 1);
+    assert!(
+        inbox[0].starts_with("Return-Path: <bob@far.test>\r\nReceived: from client.test ([127.0.0.1])\r\n")
+    );
+    assert!(inbox[0].ends_with("\r\nSubject: hello\r\n\r\n\r\n") || inbox[0].contains("Subject: hello"));
+    let mut imap = Client::secret(house.at(IMAPS));
+    assert!(imap.line().starts_with("* OK"));
+    imap.send(format!("a LOGIN alice@one.test {PASSWORD}\r\nb SELECT INBOX\r\n").as_bytes());
+    let mut seen = String::new();
+    while !seen.contains("\nb OK") {
+        seen += "\n";
+        seen += &imap.line();
+    }
+    assert!(seen.contains("* 1 EXISTS"), "{seen}");
+}
+
+#[test]
+fn only_those_who_exist_get_mail_and_nobody_relays() {
+    let house = House::new("two.test");
+    house.add("carol");
+    let mut client = smtp(&house);
+    client.expect("250", "MAIL FROM:<x@far.test>");
+    client.expect("550 5.1.1", "RCPT TO:<nobody@two.test>");
+    client.expect("550 5.7.1", "RCPT TO:<x@elsewhere.test>");
+    client.expect("250", "RCPT TO:<Postmaster>");
+    client.expect("250", &format!("RCPT TO:<alice@[{}]>", house.address));
+    client.expect("250", "RCPT TO:<carol@two.test>");
+    client.expect("354", "DATA");
+    client.send(b"Subject: to all\r\n\r\nx\r\n");
+    assert!(client.say(".").starts_with("250"));
+    // Postmaster is Alice here: one copy.
+    assert_eq!((house.inbox("alice").len(), house.inbox("carol").len()), (1, 1));
+    assert_eq!(house.counter("recipients_refused"), 2);
+}
+
+#[test]
+fn a_full_mailbox_refuses_at_rcpt_and_blocks_nobody_else() {
+    let house = House::new("three.test");
+    house.add("carol");
+    let limit = Request::AccountQuota { address: "carol@three.test".into(), quota_bytes: Some(2_000) };
+    assert_eq!(house.ask(&limit), Reply::Done);
+    let mut client = smtp(&house);
+    client.expect("250", "MAIL FROM:<x@far.test> SIZE=5000");
+    client.expect("552 5.2.2", "RCPT TO:<carol@three.test>");
+    client.expect("250", "RCPT TO:<alice@three.test>");
+    client.expect("250", "RSET");
+    let text = format!("Subject: fills\n\n{}\n", "x".repeat(1_500));
+    assert!(send(&mut client, "x@far.test", &["carol@three.test"], &text).starts_with("250"));
+    client.expect("250", "MAIL FROM:<x@far.test> SIZE=1000");
+    client.expect("452 4.2.2", "RCPT TO:<carol@three.test>");
+    client.expect("250", "RSET");
+    let done = send(&mut client, "x@far.test", &["alice@three.test"], "Subject: fits\n\nx\n");
+    assert!(done.starts_with("250"));
+    assert_eq!(house.inbox("alice").len(), 1);
+}
+
+#[test]
+fn submission_is_for_our_users_under_their_own_names() {
+    let house = House::new("four.test");
+    house.add("carol");
+    let alias = Request::AliasAdd { address: "sales@four.test".into(), target: "alice@four.test".into() };
+    assert_eq!(house.ask(&alias), Reply::Done);
+    let mut clear = Client::new(house.at(SUBMISSION));
+    clear.reply();
+    clear.expect("250", "EHLO c");
+    clear.expect("530 5.7.0", "MAIL FROM:<alice@four.test>");
+    clear.expect("538 5.7.11", "AUTH PLAIN AGEAYg==");
+    let mut client = submission(&house, "alice");
+    client.expect("553 5.7.1", "MAIL FROM:<carol@four.test>");
+    let done = send(&mut client, "sales@four.test", &["carol@four.test"], "Subject: offer\n\nx\n");
+    assert!(done.starts_with("250"), "{done}");
+    let forged = "From: Carol <carol@four.test>\nSubject: y\n\nx\n";
+    let done = send(&mut client, "alice@four.test", &["carol@four.test"], forged);
+    assert!(done.starts_with("553 5.7.1"), "{done}");
+    let inbox = house.inbox("carol");
+    assert_eq!(inbox.len(), 1);
+    for field in ["\r\nDate: ", "\r\nMessage-ID: <", "with ESMTPSA"] {
+        assert!(inbox[0].contains(field), "{field}");
+    }
+}
+
+#[test]
+fn a_message_of_100_mb_is_refused_cleanly() {
+    let house = House::new("five.test");
+    let mut client = smtp(&house);
+    client.expect("552 5.3.4", "MAIL FROM:<x@far.test> SIZE=104857600");
+    client.expect("250", "MAIL FROM:<x@far.test>");
+    client.expect("250", "RCPT TO:<alice@five.test>");
+    client.expect("354", "DATA");
+    let line = [&b"x".repeat(1022)[..], b"\r\n"].concat();
+    let piece = line.repeat(1024);
+    for _ in 0..100 {
+        client.send(&piece);
+    }
+    assert!(client.say(".").starts_with("552 5.3.4"));
+    client.expect("250", "NOOP");
+    assert!(house.inbox("alice").is_empty());
+    assert_eq!(house.counter("messages_received"), 0);
+}
+
+#[test]
+fn a_large_message_within_the_limit_arrives_whole() {
+    let house = House::new("large.test");
+    let text = format!("Subject: large\n\n{}", format!("{}\n", "y".repeat(70)).repeat(300_000));
+    let mut client = smtp(&house);
+    assert!(send(&mut client, "x@far.test", &["alice@large.test"], &text).starts_with("250"));
+    let inbox = house.inbox("alice");
+    assert!(inbox[0].ends_with(&text.replace('\n', "\r\n")));
+}
+
+#[test]
+fn a_client_that_sends_nothing_is_told_and_closed() {
+    let house = House::with("six.test", |config| config.limits.greeting_timeout = Duration::from_millis(200));
+    let mut smtp = Client::new(house.at(SMTP));
+    let mut pop3 = Client::new(house.at(POP3));
+    assert!(smtp.rest().contains("421 4.4.2 Silent for too long"));
+    assert!(pop3.rest().contains("-ERR Silent for too long"));
+    assert_eq!(house.counter("timeouts"), 2);
+}
+
+#[test]
+fn a_message_that_trickles_ends() {
+    let house = House::with("slow.test", |config| {
+        config.limits.transaction_timeout = Duration::from_millis(600);
+    });
+    let mut client = smtp(&house);
+    client.expect("250", "MAIL FROM:<x@far.test>");
+    client.expect("250", "RCPT TO:<alice@slow.test>");
+    client.expect("354", "DATA");
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(10) && client.try_send(b"x") {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(house.inbox("alice").is_empty());
+}
+
+#[test]
+fn garbage_gets_the_protocols_own_answer_and_an_end() {
+    let house = House::new("seven.test");
+    let junk: Vec<u8> = (0..200_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    for (port, end) in
+        [(SMTP, "421 4.7.0"), (SUBMISSION, "421 4.7.0"), (POP3, "-ERR Too many errors"), (IMAP, "* BYE")]
+    {
+        let mut client = Client::new(house.at(port));
+        let mut sent = client.try_send(&b"\x16\x03\x01 junk\r\n\0\0\r\nGET / HTTP/1.1\r\n".repeat(30));
+        sent &= client.try_send(&junk);
+        let heard = client.rest();
+        assert!(heard.contains(end) || !sent, "port {port}: {heard}");
+    }
+    for port in [SUBMISSIONS, IMAPS, POP3S] {
+        let mut client = Client::new(house.at(port));
+        client.try_send(&junk);
+        client.rest();
+    }
+    assert!(house.counter("bad_commands") >= 40);
+    assert_eq!(house.counter("tls_failures"), 3);
+    let mut client = smtp(&house);
+    client.expect("250", "NOOP");
+}
+
+#[test]
+fn too_many_connections_are_refused_in_words() {
+    let house = House::with("eight.test", |config| config.limits.connections_per_address_max = 3);
+    let held: Vec<_> = (0..3).map(|_| smtp(&house)).collect();
+    assert!(Client::new(house.at(SMTP)).line().starts_with("421 4.7.0 Too many connections"));
+    assert!(Client::new(house.at(IMAP)).line().starts_with("* BYE"));
+    assert!(Client::new(house.at(POP3)).line().starts_with("-ERR"));
+    drop(held);
+    std::thread::sleep(Duration::from_millis(200));
+    smtp(&house);
+    assert_eq!(house.counter("connections_refused"), 3);
+}
+
+#[test]
+fn memory_for_texts_is_bounded() {
+    let house = House::with("nine.test", |config| config.limits.text_memory_kib = 1024);
+    let half = format!("{}\r\n", "z".repeat(70)).repeat(10_000);
+    let mut first = smtp(&house);
+    first.expect("250", "MAIL FROM:<x@far.test>");
+    first.expect("250", "RCPT TO:<alice@nine.test>");
+    first.expect("354", "DATA");
+    first.send(half.as_bytes());
+    std::thread::sleep(Duration::from_millis(300));
+    let mut second = smtp(&house);
+    let done = send(&mut second, "x@far.test", &["alice@nine.test"], &half.replace("\r\n", "\n"));
+    assert!(done.starts_with("452 4.3.1"), "{done}");
+    assert!(first.say("\r\n.").starts_with("250"));
+    let done = send(&mut second, "x@far.test", &["alice@nine.test"], &half.replace("\r\n", "\n"));
+    assert!(done.starts_with("250"), "{done}");
+}
+
+#[test]
+fn guessing_is_slow_and_the_user_still_gets_in() {
+    let house = House::new("ten.test");
+    let guess = || {
+        let mut client = Client::secret(house.at(POP3S));
+        client.line();
+        client.ok("USER alice@ten.test");
+        client.send(b"PASS wrong-password\r\n");
+        let begun = Instant::now();
+        assert!(client.line().starts_with("-ERR [AUTH]"));
+        begun.elapsed()
+    };
+    let first = guess();
+    for _ in 0..4 {
+        guess();
+    }
+    let last = guess();
+    assert!(last >= Duration::from_millis(500), "{first:?} then {last:?}");
+    assert!(house.inbox("alice").is_empty());
+    assert_eq!((house.counter("login_failures"), house.counter("logins")), (6, 1));
+}
+
+#[test]
+fn deleting_over_pop3_is_done_at_quit_and_once() {
+    let house = House::new("eleven.test");
+    let mut client = smtp(&house);
+    for number in 0..3 {
+        send(&mut client, "x@far.test", &["alice@eleven.test"], &format!("Subject: {number}\n\nx\n"));
+    }
+    let mut first = Client::secret(house.at(POP3S));
+    first.line();
+    first.ok("USER alice@eleven.test");
+    first.ok(&format!("PASS {PASSWORD}"));
+    let mut second = Client::secret(house.at(POP3S));
+    second.line();
+    second.ok("USER alice@eleven.test");
+    second.send(format!("PASS {PASSWORD}\r\n").as_bytes());
+    assert!(second.line().starts_with("-ERR [IN-USE]"));
+    first.ok("DELE 2");
+    first.ok("QUIT");
+    let left = house.inbox("alice");
+    assert_eq!(left.len(), 2);
+    assert!(left.iter().all(|text| !text.contains("Subject: 1")));
+}
+
+#[test]
+fn the_same_certificate_is_shown_after_a_restart() {
+    let house = House::new("twelve.test");
+    let certificate = house.data.path().join("tls/cert.pem");
+    let before = std::fs::read(&certificate).unwrap();
+    let (address, data) = (house.address, house.stop());
+    let begun = Instant::now();
+    let house = House::open("twelve.test", address, data, |_| {});
+    let took = begun.elapsed();
+    assert!(took < Duration::from_millis(200), "start took {took:?}");
+    println!("start on an existing store: {took:?}");
+    assert_eq!(before, std::fs::read(&certificate).unwrap());
+    smtp(&house);
+}
+
+#[test]
+fn a_stop_lets_a_running_message_finish_and_is_quick() {
+    let mut house = House::new("thirteen.test");
+    let mut idle = smtp(&house);
+    let mut client = smtp(&house);
+    client.expect("250", "MAIL FROM:<x@far.test>");
+    client.expect("250", "RCPT TO:<alice@thirteen.test>");
+    client.expect("354", "DATA");
+    client.send(b"Subject: last\r\n");
+    let begun = Instant::now();
+    let stopping = house.begin_stop();
+    assert!(idle.rest().contains("421 4.3.2"));
+    assert!(client.say("\r\nx\r\n.").starts_with("250"));
+    assert!(client.rest().contains("421 4.3.2"));
+    house.finish(stopping);
+    assert!(begun.elapsed() < Duration::from_millis(1_500), "{:?}", begun.elapsed());
+    assert!(std::net::TcpStream::connect(house.at(SMTP)).is_err());
+    let address = house.address;
+    let house = House::open("thirteen.test", address, house.stop(), |_| {});
+    assert_eq!(house.inbox("alice").len(), 1);
+}
