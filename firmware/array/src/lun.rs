@@ -80,7 +80,8 @@ pub fn find(id: &str, driver: Option<&str>) -> Result<Lun, LunError> {
     found.ok_or_else(|| LunError::NotFound(id.to_owned()))
 }
 
-/// Has every host adapter look for LUNs that came or came back.
+/// Has every host adapter look for LUNs that came or came back without saying so. This asks every
+/// possible target and takes many seconds.
 pub fn rescan_hosts() {
     for entry in fs::read_dir(SYS_HOSTS).into_iter().flatten().flatten() {
         if let Err(error) = fs::write(entry.path().join("scan"), "- - -") {

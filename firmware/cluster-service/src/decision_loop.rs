@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use array::now;
 use cluster::{Action, Command, Core, Event, Role};
-use control::cluster::{Reply, Request};
+use control::cluster::{Reply, Request, Setup, SetupState};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use tracing::{error, info, warn};
 
@@ -173,8 +173,12 @@ impl DecisionLoop {
                 Ok(owner) => return self.command(Command::Prefer { owner, fail_back }, answer, actions),
                 Err(reason) => Reply::Refused(reason),
             },
-            // Answered by the set-up thread before it comes here.
-            Request::Setup(_) => Reply::Refused("this box has been set up already".to_owned()),
+            Request::Setup(Setup::State) => {
+                Reply::Setup(SetupState::Complete { paired: self.noticeboard.is_paired() })
+            }
+            Request::Setup(Setup::Luns | Setup::First(_) | Setup::Join(_)) => {
+                Reply::Refused("this box has been set up already".to_owned())
+            }
         };
         let _ = answer.try_send(reply);
     }

@@ -12,7 +12,9 @@ use array::{
 use cluster::{HeldProof, Key, Node};
 use control::cluster::FirstBox;
 use ring::rand::{SecureRandom, SystemRandom};
-use settings::{Language, RecordError, Secret, Settings, SettingsError, SettingsFile, Timing, hash_password};
+use settings::{
+    Language, PASSWORD_MIN, RecordError, Secret, Settings, SettingsError, SettingsFile, Timing, hash_password,
+};
 use thiserror::Error;
 
 /// What is done first.
@@ -72,7 +74,8 @@ pub enum FirstError {
     Record(#[from] RecordError),
 }
 
-/// The settings that the answers make, all of them checked.
+/// The settings that the answers make, all of them checked, but for the password's hash: that takes
+/// longer than a caller waits.
 pub fn settings_of(first: &FirstBox) -> Result<Settings, FirstError> {
     let language = match first.language.as_str() {
         "en" => Language::En,
@@ -82,7 +85,10 @@ pub fn settings_of(first: &FirstBox) -> Result<Settings, FirstError> {
     if first.public.addresses.is_empty() {
         return Err(FirstError::NoAddress);
     }
-    let mut settings = Settings {
+    if first.password.chars().count() < PASSWORD_MIN {
+        return Err(SettingsError::Password.into());
+    }
+    let settings = Settings {
         box_name: first.box_name.trim().to_owned(),
         node: settings::Node::A,
         peer_name: None,
@@ -103,21 +109,19 @@ pub fn settings_of(first: &FirstBox) -> Result<Settings, FirstError> {
         maintenance: false,
     };
     settings.check()?;
-    settings.password_hash = hash_password(&first.password)?;
     Ok(settings)
 }
 
-/// Makes the LUN ready and saves the settings. `agreed` is the administrator's word that the LUN may
-/// be emptied; `tell` hears what is being done.
+/// Makes the LUN ready and saves the settings with the password's hash. Only what the administrator
+/// agreed to in `first` is done; `tell` hears what is being done.
 pub fn carry_out(
     mut settings: Settings,
-    agreed: bool,
+    first: &FirstBox,
     driver: &str,
     file: &SettingsFile,
     tell: &mut dyn FnMut(&'static str),
 ) -> Result<(), FirstError> {
     tell(FIRST_STEP);
-    array::rescan_hosts();
     let lun = array::find(&settings.lun, Some(driver))?;
     lun.bound_waiting();
     let before = match lun.content() {
@@ -130,6 +134,7 @@ pub fn carry_out(
         tell(WATCH_STEP);
         refuse_if_running(&lun, header.pair_id)?;
     }
+    let agreed = first.format;
     match before {
         // A LUN of an earlier set-up: its mail and its pair stay, this box becomes its first member.
         Some(header) if header.complete && !agreed => settings.pair_id = header.pair_id,
@@ -142,6 +147,7 @@ pub fn carry_out(
         }
     }
     tell(SAVE_STEP);
+    settings.password_hash = hash_password(&first.password)?;
     file.save(&settings)?;
     Ok(())
 }
@@ -225,7 +231,6 @@ mod tests {
     fn six_answers_make_settings_with_a_key_of_their_own() {
         let (one, two) = (settings_of(&answers()).unwrap(), settings_of(&answers()).unwrap());
         assert_eq!((one.domain.as_str(), one.language), ("example.test", Language::Zh));
-        assert!(settings::verify_password("twinmail-admin", &one.password_hash));
         assert_ne!(one.pair_key, two.pair_key);
         assert_ne!(one.pair_id, two.pair_id);
     }
@@ -256,7 +261,7 @@ mod tests {
         let file = SettingsFile::new(&path);
         let mut steps = Vec::new();
         let settings = settings_of(&answers()).unwrap();
-        let error = carry_out(settings, true, "none", &file, &mut |step| steps.push(step)).unwrap_err();
+        let error = carry_out(settings, &answers(), "none", &file, &mut |step| steps.push(step)).unwrap_err();
         assert!(error.to_string().contains("naa.1"), "{error}");
         assert_eq!(steps, [FIRST_STEP]);
         assert!(file.load().unwrap().is_none());

@@ -5,7 +5,7 @@
 use std::io;
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use array::Content;
 use board::Board;
@@ -24,6 +24,11 @@ use crate::second_box::{self, JoinCommand};
 const INPUTS_MAX: usize = 32;
 /// How long the end waits, so that the wizard sees that set-up is complete.
 const END_WAIT: Duration = Duration::from_millis(1_500);
+/// How long it waits once the wizard has asked: the answer must get out.
+const ANSWERED_WAIT: Duration = Duration::from_millis(500);
+/// How long a list that would be empty waits for LUNs to show up.
+const SHOW_UP_WAIT: Duration = Duration::from_secs(2);
+const SHOW_UP_INTERVAL: Duration = Duration::from_millis(200);
 const NOT_SET_UP: &str = "this box is not set up yet; answer the questions on its console";
 const BUSY: &str = "an answer is being carried out already; wait for its end";
 
@@ -93,21 +98,21 @@ struct SetUp {
 
 impl SetUp {
     fn run(&mut self, inputs: &Receiver<SetupInput>) -> Result<(), SetupError> {
-        loop {
-            let input = if matches!(self.progress, Progress::Complete { .. }) {
-                match inputs.recv_timeout(END_WAIT) {
-                    Ok(input @ SetupInput::Asked(_)) => {
-                        self.handle(input);
-                        return Ok(());
-                    }
-                    Ok(input) => input,
-                    Err(RecvTimeoutError::Timeout) => return Ok(()),
-                    Err(RecvTimeoutError::Disconnected) => return Err(SetupError::Ended),
-                }
-            } else {
-                inputs.recv().map_err(|_| SetupError::Ended)?
-            };
+        while !matches!(self.progress, Progress::Complete { .. }) {
+            let input = inputs.recv().map_err(|_| SetupError::Ended)?;
             self.handle(input);
+        }
+        let mut end = Instant::now() + END_WAIT;
+        loop {
+            match inputs.recv_deadline(end) {
+                Ok(input @ SetupInput::Asked(_)) => {
+                    self.handle(input);
+                    end = end.min(Instant::now() + ANSWERED_WAIT);
+                }
+                Ok(input) => self.handle(input),
+                Err(RecvTimeoutError::Timeout) => return Ok(()),
+                Err(RecvTimeoutError::Disconnected) => return Err(SetupError::Ended),
+            }
         }
     }
 
@@ -177,7 +182,7 @@ impl SetUp {
         let driver = self.board.array.driver.clone();
         let work = move || {
             let mut tell = |step| drop(inputs.send(SetupInput::Step(step)));
-            let end = match first_box::carry_out(settings, first.format, &driver, &file, &mut tell) {
+            let end = match first_box::carry_out(settings, &first, &driver, &file, &mut tell) {
                 Ok(()) => SetupInput::Complete { paired: false },
                 Err(error) => SetupInput::Failed(error.to_string()),
             };
@@ -200,17 +205,37 @@ impl SetUp {
     /// Asks every LUN for its name and content, on a thread of its own: the array may hang.
     fn list_luns(&self, answer: Sender<Reply>) {
         let driver = self.board.array.driver.clone();
-        let work = move || drop(answer.send(Reply::Luns(luns(&driver))));
+        let work = move || {
+            let luns = luns(&driver);
+            let none = luns.is_empty();
+            let _ = answer.send(Reply::Luns(luns));
+            // It takes longer than a caller waits: the next list has what it finds.
+            if none {
+                array::rescan_hosts();
+            }
+        };
         if let Err(error) = thread::Builder::new().name("luns".to_owned()).spawn(work) {
             warn!("the LUNs cannot be listed: {error}");
         }
     }
 }
 
+/// All LUNs behind host adapters with the kernel driver `driver`; right after power-on they may take
+/// a moment to show up.
+fn discover(driver: &str) -> Vec<array::Lun> {
+    let end = Instant::now() + SHOW_UP_WAIT;
+    loop {
+        let found = array::discover(Some(driver));
+        if !found.is_empty() || Instant::now() >= end {
+            return found;
+        }
+        thread::sleep(SHOW_UP_INTERVAL);
+    }
+}
+
 /// The LUNs behind the board's host adapters, each once, with what is on them.
-pub fn luns(driver: &str) -> Vec<Lun> {
-    array::rescan_hosts();
-    let mut found = array::discover(Some(driver));
+fn luns(driver: &str) -> Vec<Lun> {
+    let mut found = discover(driver);
     found.dedup_by(|a, b| a.id == b.id);
     let lun = |lun: array::Lun| Lun {
         content: content_of(lun.content()),

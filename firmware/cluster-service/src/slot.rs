@@ -19,8 +19,8 @@ use crate::media::{Ear, Waiting};
 
 /// Between two attempts to reach a LUN that failed.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
-/// Failed attempts after which the host adapters are told to look for LUNs.
-const RESCAN_AFTER: u32 = 5;
+/// Failed attempts after which the host adapters are told to look for LUNs, which takes long.
+const RESCAN_AFTER: u32 = 30;
 
 /// Starts the thread of the slots.
 pub fn start(

@@ -69,6 +69,11 @@ impl Noticeboard {
         }
     }
 
+    /// Whether a second box has joined.
+    pub fn is_paired(&self) -> bool {
+        !self.name(self.node.peer()).is_empty()
+    }
+
     /// Takes the name of the box that has joined.
     pub fn peer_joined(&mut self, name: String) {
         match self.node.peer() {
@@ -136,7 +141,7 @@ impl Noticeboard {
     /// Alarms that follow from what the core sees.
     pub fn watch(&mut self, core: &Core, now: Time) {
         let view = core.view();
-        let paired = !self.name(self.node.peer()).is_empty();
+        let paired = self.is_paired();
         let (_, alive) = core.peer();
         for (medium, code, text) in MEDIA_ALARMS {
             let (_, fresh) = core.medium(medium);

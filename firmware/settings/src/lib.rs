@@ -12,6 +12,6 @@ mod schema;
 
 pub use record::{COPIES, COPY_BYTES, RecordError, SettingsFile};
 pub use schema::{
-    BOX_NAME_MAX, Language, Node, Secret, Settings, SettingsError, Timing, check_box_name, check_domain,
-    hash_password, parse_interface_address, verify_password,
+    BOX_NAME_MAX, Language, Node, PASSWORD_MIN, Secret, Settings, SettingsError, Timing, check_box_name,
+    check_domain, hash_password, parse_interface_address, verify_password,
 };

@@ -11,6 +11,8 @@ use thiserror::Error;
 
 /// Longest box name: it must fit the LCD beside its role.
 pub const BOX_NAME_MAX: usize = 12;
+/// Fewest characters of the administrator's password.
+pub const PASSWORD_MIN: usize = 8;
 
 /// Place of a box in its pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -152,7 +154,7 @@ pub enum SettingsError {
     #[error("{0:?} is not a mail domain, such as example.com")]
     Domain(String),
     /// A password too easy to guess.
-    #[error("the password needs at least 8 characters")]
+    #[error("the password needs at least {PASSWORD_MIN} characters")]
     Password,
     /// The system has no randomness yet.
     #[error("the system's random source failed; try again")]
@@ -219,7 +221,7 @@ pub fn check_domain(domain: &str) -> Result<(), SettingsError> {
 
 /// Hashes the administrator's password with Argon2id (RFC 9106).
 pub fn hash_password(password: &str) -> Result<String, SettingsError> {
-    if password.chars().count() < 8 {
+    if password.chars().count() < PASSWORD_MIN {
         return Err(SettingsError::Password);
     }
     let mut salt = [0; 16];
