@@ -119,15 +119,13 @@ fn compare(dir: &Path, epoch: u32, settled: &mut BTreeMap<u64, u8>, acknowledged
 
 async fn write_until_killed(dir: &Path, round: u64) {
     let store = Store::open(dir, round as u32 + 2).expect("the store opens");
-    let account = match store.account_by_name("alice@example.test").expect("a look-up") {
-        Some(account) => account.id,
-        None => {
-            store.add_domain("example.test").await.expect("a domain");
-            store
-                .add_account("alice@example.test", PasswordHash(String::new()), None)
-                .await
-                .expect("an account")
-        }
+    let known = store.account_by_name("alice@example.test").expect("a look-up");
+    let account = if let Some(account) = known {
+        account.id
+    } else {
+        store.add_domain("example.test").await.expect("a domain");
+        let password = PasswordHash(String::new());
+        store.add_account("alice@example.test", password, None).await.expect("an account")
     };
     let box_id = |name| store.mailbox(account, name).expect("a look-up").expect("a mailbox").id;
     let (inbox, archive) = (box_id("INBOX"), box_id("Archive"));

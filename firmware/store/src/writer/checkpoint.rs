@@ -6,35 +6,47 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::watch;
 
 use crate::{StoreError, schema};
 
-/// Commits between two checkpoints.
-const COMMITS_PER_CHECKPOINT: u32 = 64;
-/// From this many pages on the writer itself folds back the rest, so that the log can begin anew.
-/// It bounds the log and with it the time of recovery.
+/// From this many pages in the log on it is folded back, in the background (4 MiB).
+const LOG_PAGES: i32 = 1_000;
+/// From this many pages on the writer itself folds back the rest, so that the log can begin anew (32
+/// MiB). It bounds the log, and with it the time of recovery.
 const LOG_PAGES_MAX: i32 = 8 * 1024;
 
 /// The checkpoint thread as the writer sees it.
 pub(super) struct Checkpoints {
     wake: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
-    /// Pages in the log, as last seen.
+    /// Pages in the log after the writer's last commit.
     log_pages: Arc<AtomicI32>,
-    commits: u32,
+    /// From this many pages on the writer folds back itself; above the bound only while a reader
+    /// holds on to an old moment.
+    limit: i32,
 }
 
 impl Checkpoints {
-    pub fn start(dir: &Path, failed: watch::Sender<Option<String>>) -> Result<Self, StoreError> {
+    /// Starts the thread, and counts the pages that `writer` commits.
+    pub fn start(
+        dir: &Path,
+        writer: &mut Connection,
+        failed: watch::Sender<Option<String>>,
+    ) -> Result<Self, StoreError> {
         let database = schema::open_writer(&dir.join("mail.db"))?;
         let (wake, wakes) = sync_channel(1);
         let log_pages = Arc::new(AtomicI32::new(0));
         let pages = log_pages.clone();
-        let run = move || run(&database, &wakes, &pages, &failed);
+        writer.wal_hook(Some(move |_: &mut Wal, count| {
+            pages.store(count, Ordering::Relaxed);
+            Ok(())
+        }))?;
+        let run = move || run(&database, &wakes, &failed);
         let thread = std::thread::Builder::new().name("store-checkpoint".to_owned()).spawn(run)?;
-        Ok(Self { wake: Some(wake), thread: Some(thread), log_pages, commits: 0 })
+        Ok(Self { wake: Some(wake), thread: Some(thread), log_pages, limit: LOG_PAGES_MAX })
     }
 
     /// Asks for a checkpoint soon.
@@ -45,17 +57,18 @@ impl Checkpoints {
 
     /// Called by the writer after each commit, with its own connection.
     pub fn after_commit(&mut self, database: &Connection) -> Result<(), StoreError> {
-        self.commits += 1;
-        if self.commits < COMMITS_PER_CHECKPOINT {
-            return Ok(());
+        let pages = self.log_pages.load(Ordering::Relaxed);
+        if pages < LOG_PAGES_MAX {
+            self.limit = LOG_PAGES_MAX;
         }
-        self.commits = 0;
-        if self.log_pages.load(Ordering::Relaxed) >= LOG_PAGES_MAX {
-            checkpoint(database, &self.log_pages)
-        } else {
+        if pages >= self.limit {
+            // Waits for the thread, if that is at it.
+            let done = checkpoint(database, "FULL")?;
+            self.limit = if done { LOG_PAGES_MAX } else { pages.saturating_add(LOG_PAGES_MAX) };
+        } else if pages >= LOG_PAGES {
             self.wake();
-            Ok(())
         }
+        Ok(())
     }
 }
 
@@ -68,17 +81,12 @@ impl Drop for Checkpoints {
     }
 }
 
-fn run(
-    database: &Connection,
-    wakes: &Receiver<()>,
-    pages: &AtomicI32,
-    failed: &watch::Sender<Option<String>>,
-) {
+fn run(database: &Connection, wakes: &Receiver<()>, failed: &watch::Sender<Option<String>>) {
     while wakes.recv().is_ok() {
         if failed.borrow().is_some() {
             continue;
         }
-        if let Err(error) = checkpoint(database, pages) {
+        if let Err(error) = checkpoint(database, "PASSIVE") {
             tracing::error!("the mail store has failed in a checkpoint: {error}");
             failed.send_replace(Some(error.to_string()));
         }
@@ -93,22 +101,20 @@ pub(super) fn fold_log(database: &Connection) {
     }
 }
 
-/// As much as goes without waiting for anyone. Fails only when the disk does.
-fn checkpoint(database: &Connection, pages: &AtomicI32) -> Result<(), StoreError> {
-    let result = database.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
-        Ok((row.get::<_, i32>(1)?, row.get::<_, i32>(2)?))
+/// Folds the log back; true if nothing is left in it. Fails only when the disk does.
+fn checkpoint(database: &Connection, mode: &str) -> Result<bool, StoreError> {
+    let sql = format!("PRAGMA wal_checkpoint({mode})");
+    let result = database.query_row(&sql, [], |row| {
+        Ok((row.get::<_, bool>(0)?, row.get::<_, i32>(1)?, row.get::<_, i32>(2)?))
     });
     match result {
-        Ok((log, done)) => {
-            // A log that is folded back whole begins anew with the next write.
-            pages.store(if log == done { 0 } else { log }, Ordering::Relaxed);
-            Ok(())
-        }
+        // A log that is folded back whole begins anew with the next write.
+        Ok((busy, log, done)) => Ok(!busy && log == done),
         // The other one is at it; or the disk is full, and the log keeps what is committed.
         Err(error)
             if matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DiskFull)) =>
         {
-            Ok(())
+            Ok(false)
         }
         Err(error) => Err(error.into()),
     }

@@ -74,9 +74,9 @@ pub(crate) struct Shared {
 
 impl Writer {
     /// Starts the thread. `database` is the writer's connection.
-    pub fn start(dir: &Path, database: Connection, shared: Shared) -> Result<Self, StoreError> {
+    pub fn start(dir: &Path, mut database: Connection, shared: Shared) -> Result<Self, StoreError> {
         let (sender, requests) = channel();
-        let checkpoints = Checkpoints::start(dir, shared.failed.clone())?;
+        let checkpoints = Checkpoints::start(dir, &mut database, shared.failed.clone())?;
         let ledger = Ledger::load(database, shared.files.clone())?;
         let thread = Thread {
             requests,
