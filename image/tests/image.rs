@@ -1,28 +1,17 @@
 //! The image as a whole: the same inputs give the same bytes, and wrong inputs give a sentence.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod builder;
 
-const BOARD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../board/qemu-q35.toml");
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use builder::{BOARD, build, firmware_of_make};
+
 const OUTPUTS: [&str; 6] = ["disk.img", "vmlinuz", "vmlinux", "initramfs.img", "cmdline.txt", "bom.json"];
 
-/// The firmware that `make` built. Without it any static program will do: the builder itself is one.
+/// Without the firmware any static program will do: the builder itself is one.
 fn firmware() -> PathBuf {
-    let built = std::env::var_os("TWINMAIL_BINARY").map(PathBuf::from);
-    built.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_image")))
-}
-
-/// The kernel is kept between runs, as `make` keeps it.
-fn cache() -> PathBuf {
-    let program = Path::new(env!("CARGO_BIN_EXE_image"));
-    let target = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
-    target.expect("cargo builds into a target folder").join("debian")
-}
-
-fn build(board: &Path, binary: &Path, out: &Path) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_image"));
-    command.args(["build", "--json", "--board"]).arg(board).arg("--binary").arg(binary);
-    command.arg("--out").arg(out).arg("--cache").arg(cache()).output().expect("the builder can be run")
+    firmware_of_make().unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_image")))
 }
 
 fn error_of(output: &Output) -> String {
