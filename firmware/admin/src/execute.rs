@@ -9,7 +9,7 @@ use control::{init, mail};
 
 use crate::answer::Answer;
 use crate::failure::Failure;
-use crate::words::{Account, Alias, Command, Domain, Power, Queue, Smarthost, Store, Switch};
+use crate::words::{Account, Alias, Command, Domain, Drill, Power, Queue, Smarthost, Store, Switch};
 
 /// What a question may take.
 pub const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -75,6 +75,7 @@ pub fn execute(command: Command, password: Option<String>, sockets: &Sockets) ->
         Command::Records { records_max } => ask_cluster(sockets, &cluster::Request::Records { records_max }),
         Command::Log { lines_max, after } => ask_init(sockets, &init::Request::Log { after, lines_max }),
         Command::Services => ask_init(sockets, &init::Request::Services),
+        Command::Drill(drill) => ask_init(sockets, &drill_request(drill)),
         Command::Power(Power::Off) => ask_init(sockets, &init::Request::PowerOff),
         Command::Power(Power::Restart) => ask_init(sockets, &init::Request::Restart),
         Command::Domain(domain) => ask_mail(sockets, &domain_request(domain)),
@@ -147,6 +148,14 @@ fn ask_cluster(sockets: &Sockets, request: &cluster::Request) -> Result<Answer, 
     }
 }
 
+fn drill_request(drill: Drill) -> init::Request {
+    let (service, kind) = match drill {
+        Drill::Kill { service } => (service, init::DrillKind::Kill),
+        Drill::Hang { service } => (service, init::DrillKind::Hang),
+    };
+    init::Request::Drill { service, kind }
+}
+
 fn changes_cluster(request: &cluster::Request) -> bool {
     !matches!(request, cluster::Request::Status | cluster::Request::Records { .. })
 }
@@ -159,7 +168,10 @@ fn ask_init(sockets: &Sockets, request: &init::Request) -> Result<Answer, Failur
         (init::Reply::Refused(reason), _) => Err(Failure::Refused(reason)),
         (init::Reply::Services(services), init::Request::Services) => Ok(Answer::Services(services)),
         (init::Reply::Log(lines), init::Request::Log { .. }) => Ok(Answer::Log(lines)),
-        (init::Reply::Done, init::Request::PowerOff | init::Request::Restart) => Ok(Answer::Done),
+        (
+            init::Reply::Done,
+            init::Request::PowerOff | init::Request::Restart | init::Request::Drill { .. },
+        ) => Ok(Answer::Done),
         _ => Err(Failure::WrongKind(NAME)),
     }
 }

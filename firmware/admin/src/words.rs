@@ -111,6 +111,9 @@ pub enum Command {
     /// The mail store
     #[command(subcommand)]
     Store(Store),
+    /// Break a service of this box on purpose, and see the pair deal with it
+    #[command(subcommand)]
+    Drill(Drill),
     /// Power off or restart this box
     #[command(subcommand)]
     Power(Power),
@@ -248,6 +251,21 @@ pub enum Smarthost {
 pub enum Store {
     /// Check every index against every body; takes long
     Check,
+}
+
+/// Readiness drills.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Drill {
+    /// End a service at once, as a crash would
+    Kill {
+        /// Its name, as `services` shows it
+        service: String,
+    },
+    /// Have a service stand still, as an endless loop would
+    Hang {
+        /// Its name, as `services` shows it
+        service: String,
+    },
 }
 
 /// The end of the box.
