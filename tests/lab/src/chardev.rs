@@ -1,6 +1,6 @@
 //! One end of a serial line: a socket that QEMU connects to when a box gets power.
 //!
-//! Like a real line it loses what the other end has no room for; it never makes anybody wait.
+//! Like a real line it never makes anybody wait: what a box does not take for minutes is lost.
 
 use std::io::Read;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -9,12 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use rustix::net::{SendFlags, send};
-use socket2::SockRef;
 
 use crate::error::{Doing, Result};
-
-/// A UART has a few bytes of room; a socket would keep minutes of old frames for a frozen box.
-const LINE_BUFFER_BYTES: usize = 4096;
 
 /// One end of a serial line.
 #[derive(Debug, Default)]
@@ -39,7 +35,6 @@ impl Chardev {
 
     fn carry(&self, mut stream: UnixStream, received: &mut impl FnMut(&Self, &[u8])) {
         let Ok(writer) = stream.try_clone() else { return };
-        let _ = SockRef::from(&writer).set_send_buffer_size(LINE_BUFFER_BYTES);
         *self.writer() = Some(writer);
         let mut buffer = [0; 4096];
         while let Ok(read @ 1..) = stream.read(&mut buffer) {

@@ -256,7 +256,8 @@ impl Machine {
         let file = |name: &str| self.image.join(name).display().to_string();
         let line = std::fs::read_to_string(self.image.join("cmdline.txt"))
             .map_err(|_| LabError::NoImage { dir: self.image.clone() })?;
-        let (kernel, initramfs) = (file("vmlinuz"), file("initramfs.img"));
+        // Unpacked, because unpacking takes an emulated box seconds.
+        let (kernel, initramfs) = (file("vmlinux"), file("initramfs.img"));
         let arguments = ["-kernel", &kernel, "-initrd", &initramfs, "-append", line.trim()];
         Ok(arguments.map(String::from).to_vec())
     }

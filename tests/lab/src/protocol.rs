@@ -21,7 +21,7 @@ use crate::place::Place;
 pub struct Plan {
     /// Name of the lab.
     pub instance: String,
-    /// Folder with `disk.img`, `vmlinuz`, `initramfs.img` and `cmdline.txt`.
+    /// Folder with `disk.img`, `vmlinux`, `initramfs.img` and `cmdline.txt`.
     pub image: PathBuf,
     /// What the boxes start from.
     pub boot: Boot,
