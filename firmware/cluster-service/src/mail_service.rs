@@ -132,11 +132,6 @@ pub fn resume(pid: u32) {
     signal(pid, Signal::CONT);
 }
 
-/// Process of the mail service, while it has one.
-pub fn pid() -> Option<u32> {
-    state()?.pid
-}
-
 fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid as i32) {
         // A process that is gone needs neither.

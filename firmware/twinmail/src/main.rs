@@ -18,10 +18,10 @@ fn main() -> ExitCode {
     match words.split_first() {
         _ if named_init => become_init(),
         Some((first, _)) if first == "init" => become_init(),
-        Some((first, rest)) if first == "mail" => mail::main(rest),
+        Some((first, rest)) if first == "mail" => confined("mail", || mail::main(rest)),
         Some((first, rest)) if first == "serve" => mail::serve(rest),
-        Some((first, rest)) if first == "cluster" => cluster_service::main(rest),
-        Some((first, rest)) if first == "panel" => panel::main(rest),
+        Some((first, rest)) if first == "cluster" => confined("cluster", || cluster_service::main(rest)),
+        Some((first, rest)) if first == "panel" => confined("panel", || panel::main(rest)),
         _ => admin::main(words),
     }
 }

@@ -40,11 +40,9 @@ impl Server {
     /// Starts our mail service on a folder of its own.
     pub fn ours(binary: &Path) -> Result<Self, String> {
         let folder = fresh_folder()?;
-        let accounts = accounts_file(&folder)?;
         let child = Command::new(binary)
-            .args(["serve", "--allow-plaintext", "--no-throttle", "--smtp-port", "3525"])
-            .args(["--imap-port", "3143", "--pop3-port", "3110", "--accounts"])
-            .arg(accounts)
+            .args(["serve", "--allow-plaintext", "--no-throttle", "--cheap-hash", "--port-base", "3000"])
+            .args(["--domain", DOMAIN, "--password", PASSWORD, "--numbered-accounts", &ACCOUNTS.to_string()])
             .arg("--data")
             .arg(folder.join("data"))
             .stdout(Stdio::null())
