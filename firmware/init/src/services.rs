@@ -71,7 +71,7 @@ impl Memory {
 const MIB: u64 = 1 << 20;
 
 /// Reservations and mounts, addresses and raw packets, locked memory and real time, growing the file
-/// system, handing files to the mail service, and the last resort.
+/// system, handing files to the mail service and holding it still, and the last resort.
 const CLUSTER_CAPABILITIES: CapabilitySet = CapabilitySet::SYS_ADMIN
     .union(CapabilitySet::SYS_RAWIO)
     .union(CapabilitySet::NET_ADMIN)
@@ -82,6 +82,7 @@ const CLUSTER_CAPABILITIES: CapabilitySet = CapabilitySet::SYS_ADMIN
     .union(CapabilitySet::SYS_RESOURCE)
     .union(CapabilitySet::CHOWN)
     .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::KILL)
     .union(CapabilitySet::DAC_OVERRIDE)
     .union(CapabilitySet::SYS_BOOT);
 
