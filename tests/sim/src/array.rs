@@ -19,8 +19,10 @@ pub struct Array {
     holder: Option<Nexus>,
     attentions: Vec<Nexus>,
     slots: [Option<Beat>; 2],
-    /// Highest epoch of any write that was let through.
-    pub written_epoch: u32,
+    /// Ownerships so far: each fence that was won begins one.
+    pub ownerships: u64,
+    /// The newest ownership of any write that was let through.
+    pub written_by: u64,
     /// Highest epoch in the store's header.
     pub store_epoch: u32,
     /// Writes let through and refused.
@@ -36,7 +38,8 @@ impl Array {
             holder: None,
             attentions: Vec::new(),
             slots: [None; 2],
-            written_epoch: 0,
+            ownerships: 0,
+            written_by: 0,
             store_epoch: 0,
             writes: (0, 0),
             flaw,

@@ -101,8 +101,8 @@ impl World {
     /// know it yet, standing still or cut off: an array that forgets whom it locked out cannot keep
     /// it out any longer, by no protocol. Arrays that remember (APTPL) do not have this gap.
     fn lose_array(&mut self) {
-        let newest = self.array.written_epoch;
-        let kept_out = |host: &Host| host.mounted.is_some_and(|epoch| epoch < newest);
+        let newest = self.array.written_by;
+        let kept_out = |host: &Host| host.mounted.is_some_and(|ownership| ownership < newest);
         if self.hosts.iter().any(|host| host.frozen_until.is_some() || kept_out(host)) {
             return;
         }

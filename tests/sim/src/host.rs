@@ -51,8 +51,10 @@ pub struct Host {
     pub mail_sick: bool,
     /// Its public network has a link.
     pub public_up: bool,
-    /// Epoch of the mount.
-    pub mounted: Option<u32>,
+    /// The ownership this box won last.
+    pub ownership: u64,
+    /// The ownership the data is mounted under.
+    pub mounted: Option<u64>,
     /// The file system met an error and takes no more writes.
     pub damaged: bool,
     /// The mail service has a process.
@@ -131,6 +133,7 @@ impl Host {
             slow: false,
             mail_sick: false,
             public_up: true,
+            ownership: 0,
             mounted: None,
             damaged: false,
             mail: false,
@@ -317,7 +320,14 @@ impl Host {
                         let _ = array.preempt(nexus, raw);
                         Once::Again
                     }
-                    None => Once::End(Ok(())),
+                    None => {
+                        // An owner that puts its registrations in order stays the owner it was.
+                        if self.mounted.is_none() {
+                            array.ownerships += 1;
+                            self.ownership = array.ownerships;
+                        }
+                        Once::End(Ok(()))
+                    }
                 }
             }
         }
@@ -330,7 +340,7 @@ impl Host {
         if !array.may_write(self.nexus) {
             return Once::Fenced;
         }
-        self.mounted = Some(proof.epoch());
+        self.mounted = Some(self.ownership);
         Once::End(Ok(()))
     }
 

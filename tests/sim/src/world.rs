@@ -286,6 +286,12 @@ impl World {
         let now = self.now;
         if self.hosts[node].thaw(now, clock_stopped_ms) {
             self.say(node, || "goes on".to_owned());
+            // What the service asks for regularly it learns now.
+            let up = self.hosts[node].public_up;
+            self.feed(node, Event::PublicLink { up });
+            if self.healed_at.is_some() {
+                self.feed(node, Event::Command { id: 0, command: Command::Maintenance { on: false } });
+            }
         }
     }
 
@@ -329,6 +335,10 @@ impl World {
     }
 
     pub fn feed(&mut self, node: usize, event: Event) {
+        // A box that stands still hears nothing, and its clock may stand still as well.
+        if self.hosts[node].frozen_until.is_some() {
+            return;
+        }
         let clock = self.hosts[node].clock(self.now);
         let mut actions = Vec::new();
         let Some(core) = self.hosts[node].core.as_mut() else { return };
@@ -422,7 +432,8 @@ impl World {
         if host.path != Path::Up || !newest || !proof.is_valid(host.clock(self.now)) {
             return;
         }
-        if self.write_passes(node, proof.epoch(), "slot") {
+        let ownership = host.ownership;
+        if self.write_passes(node, ownership, "slot") {
             self.array.put_slot(self.hosts[node].node, beat);
         } else {
             self.feed(node, Event::WriteFenced);
@@ -484,19 +495,18 @@ impl World {
     }
 
     /// The judge of every write: whatever the array lets through must come from the newest owner.
-    fn write_passes(&mut self, node: usize, epoch: u32, what: &str) -> bool {
+    fn write_passes(&mut self, node: usize, ownership: u64, what: &str) -> bool {
         if !self.array.may_write(self.hosts[node].nexus) {
             self.array.writes.1 += 1;
             return false;
         }
         self.array.writes.0 += 1;
-        if epoch < self.array.written_epoch {
-            let newest = self.array.written_epoch;
+        if ownership < self.array.written_by {
             self.checks.violate(format!(
-                "two writers: the array took a {what} write of epoch {epoch} from box {node} after one of epoch {newest}"
+                "two writers: the array took a {what} write from box {node} after one of a later owner"
             ));
         }
-        self.array.written_epoch = self.array.written_epoch.max(epoch);
+        self.array.written_by = self.array.written_by.max(ownership);
         true
     }
 
@@ -504,7 +514,7 @@ impl World {
     fn write(&mut self, node: usize) {
         self.after(100, node, Due::Write);
         let host = &self.hosts[node];
-        let Some(epoch) = host.mounted else { return };
+        let Some(ownership) = host.mounted else { return };
         if !host.mail || host.suspended || host.damaged || host.path == Path::Hanging {
             return;
         }
@@ -512,7 +522,7 @@ impl World {
             self.hosts[node].damaged = true;
             return;
         }
-        if self.write_passes(node, epoch, "mail") {
+        if self.write_passes(node, ownership, "mail") {
             self.checks.wrote(node, self.now, &self.hosts[node]);
         } else {
             self.hosts[node].damaged = true;
@@ -524,13 +534,13 @@ impl World {
     fn flush(&mut self, node: usize) {
         self.after(700, node, Due::Flush);
         let host = &self.hosts[node];
-        let Some(epoch) = host.mounted else { return };
+        let Some(ownership) = host.mounted else { return };
         match host.path {
             Path::Hanging => {}
             Path::Failing => self.hosts[node].damaged = true,
             Path::Up if host.damaged => {}
             Path::Up => {
-                if !self.write_passes(node, epoch, "kernel") {
+                if !self.write_passes(node, ownership, "kernel") {
                     self.hosts[node].damaged = true;
                     self.feed(node, Event::WriteFenced);
                 }
