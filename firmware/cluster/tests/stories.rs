@@ -35,7 +35,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let core = Core::new(config(), Time(1_000)).unwrap();
+        let core = Core::new(config(), Time(1_000)).expect("the timings keep the rule");
         Self { core, now: 1_000, holder: None, array_answers: true, beats: 0, wanted: Vec::new() }
     }
 

@@ -314,21 +314,17 @@ impl Host {
             }
             Stage::Clear => {
                 let earlier = |raw: &u64| Key::decode(*raw, PAIR_ID).is_some_and(|k| k.epoch() < key.epoch());
-                match array.read(Time(0)).keys.into_iter().find(earlier) {
+                if let Some(raw) = array.read(Time(0)).keys.into_iter().find(earlier) {
                     // One that went by itself meanwhile is as good.
-                    Some(raw) => {
-                        let _ = array.preempt(nexus, raw);
-                        Once::Again
-                    }
-                    None => {
-                        // An owner that puts its registrations in order stays the owner it was.
-                        if self.mounted.is_none() {
-                            array.ownerships += 1;
-                            self.ownership = array.ownerships;
-                        }
-                        Once::End(Ok(()))
-                    }
+                    let _ = array.preempt(nexus, raw);
+                    return Once::Again;
                 }
+                // An owner that puts its registrations in order stays the owner it was.
+                if self.mounted.is_none() {
+                    array.ownerships += 1;
+                    self.ownership = array.ownerships;
+                }
+                Once::End(Ok(()))
             }
         }
     }
