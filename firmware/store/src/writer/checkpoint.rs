@@ -1,9 +1,9 @@
 //! Folding the log back into the database, beside the writer.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rusqlite::hooks::Wal;
@@ -22,6 +22,8 @@ const LOG_PAGES_MAX: i32 = 8 * 1024;
 pub(super) struct Checkpoints {
     wake: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
+    /// One checkpoint at a time: SQLite would not wait for the other, it would give up.
+    turn: Arc<Mutex<()>>,
     /// Pages in the log after the writer's last commit.
     log_pages: Arc<AtomicI32>,
     /// From this many pages on the writer folds back itself; above the bound only while a reader
@@ -44,9 +46,11 @@ impl Checkpoints {
             pages.store(count, Ordering::Relaxed);
             Ok(())
         }))?;
-        let run = move || run(&database, &wakes, &failed);
+        let turn = Arc::new(Mutex::new(()));
+        let turns = turn.clone();
+        let run = move || run(&database, &wakes, &turns, &failed);
         let thread = std::thread::Builder::new().name("store-checkpoint".to_owned()).spawn(run)?;
-        Ok(Self { wake: Some(wake), thread: Some(thread), log_pages, limit: LOG_PAGES_MAX })
+        Ok(Self { wake: Some(wake), thread: Some(thread), turn, log_pages, limit: LOG_PAGES_MAX })
     }
 
     /// Asks for a checkpoint soon.
@@ -62,8 +66,7 @@ impl Checkpoints {
             self.limit = LOG_PAGES_MAX;
         }
         if pages >= self.limit {
-            // Waits for the thread, if that is at it.
-            let done = checkpoint(database, "FULL")?;
+            let done = checkpoint(database, &self.turn)?;
             self.limit = if done { LOG_PAGES_MAX } else { pages.saturating_add(LOG_PAGES_MAX) };
         } else if pages >= LOG_PAGES {
             self.wake();
@@ -81,12 +84,17 @@ impl Drop for Checkpoints {
     }
 }
 
-fn run(database: &Connection, wakes: &Receiver<()>, failed: &watch::Sender<Option<String>>) {
+fn run(
+    database: &Connection,
+    wakes: &Receiver<()>,
+    turn: &Mutex<()>,
+    failed: &watch::Sender<Option<String>>,
+) {
     while wakes.recv().is_ok() {
         if failed.borrow().is_some() {
             continue;
         }
-        if let Err(error) = checkpoint(database, "PASSIVE") {
+        if let Err(error) = checkpoint(database, turn) {
             tracing::error!("the mail store has failed in a checkpoint: {error}");
             failed.send_replace(Some(error.to_string()));
         }
@@ -101,16 +109,17 @@ pub(super) fn fold_log(database: &Connection) {
     }
 }
 
-/// Folds the log back; true if nothing is left in it. Fails only when the disk does.
-fn checkpoint(database: &Connection, mode: &str) -> Result<bool, StoreError> {
-    let sql = format!("PRAGMA wal_checkpoint({mode})");
-    let result = database.query_row(&sql, [], |row| {
+/// Folds back what no reader needs, without waiting for readers; true if nothing is left. Fails only
+/// when the disk does.
+fn checkpoint(database: &Connection, turn: &Mutex<()>) -> Result<bool, StoreError> {
+    let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+    let result = database.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
         Ok((row.get::<_, bool>(0)?, row.get::<_, i32>(1)?, row.get::<_, i32>(2)?))
     });
     match result {
         // A log that is folded back whole begins anew with the next write.
         Ok((busy, log, done)) => Ok(!busy && log == done),
-        // The other one is at it; or the disk is full, and the log keeps what is committed.
+        // The disk is full: the log keeps what is committed.
         Err(error)
             if matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DiskFull)) =>
         {
