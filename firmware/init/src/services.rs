@@ -95,7 +95,8 @@ pub const TABLE: [Service; 3] = [
         uid: 0,
         capabilities: CLUSTER_CAPABILITIES,
         open_files_max: 1_024,
-        memory_max: Memory::Bytes(96 * MIB),
+        // All of it is locked, stacks of every thread included.
+        memory_max: Memory::Bytes(128 * MIB),
         priority: Priority::RealTime(20),
         oom_score_adj: -1000,
         // It feeds the watchdog, which resets the box after about two seconds without it: the first
@@ -115,7 +116,7 @@ pub const TABLE: [Service; 3] = [
         // Ports and settings belong to root as it does; the mail service's socket does not.
         capabilities: CapabilitySet::DAC_OVERRIDE,
         open_files_max: 1_024,
-        memory_max: Memory::Bytes(96 * MIB),
+        memory_max: Memory::Bytes(64 * MIB),
         priority: Priority::Nice(0),
         oom_score_adj: -500,
         // Nobody waits for it in seconds, and the administrator needs it most when things go wrong.

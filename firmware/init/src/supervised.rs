@@ -55,6 +55,7 @@ impl Supervised {
     /// Wants it no more: it is asked to end, and killed at its limit.
     pub fn stop(&mut self, now: Instant) {
         self.wanted = false;
+        self.given_up = false;
         self.start_at = None;
         if let Some(running) = &self.running
             && self.kill_at.is_none()
@@ -101,10 +102,12 @@ impl Supervised {
     /// Takes note that its process ended; gives back a line for the log.
     pub fn ended(&mut self, now: Instant, how: &str) -> String {
         let ran = self.running.take().map_or(Duration::ZERO, |running| now - running.since);
-        self.kill_at = None;
-        if self.wanted {
+        let asked = self.kill_at.take().is_some();
+        if self.wanted && !asked {
             return self.failed(now, ran, how);
         }
+        // Wanted again while it was still ending: no failure, so no wait.
+        self.start_at = self.wanted.then_some(now);
         let line = format!("{} stopped: {how}", self.service.name);
         self.last_end = Some(how.to_owned());
         line
@@ -189,6 +192,29 @@ mod tests {
         assert_eq!(report.last_end.as_deref(), Some(KILLED));
         service.want(now);
         assert_eq!(service.report().state, ServiceState::Waiting);
+    }
+
+    #[test]
+    fn a_service_wanted_again_while_it_ends_has_not_failed() {
+        let now = Instant::now();
+        let mut service = Supervised::new(mail(), now);
+        service.want(now);
+        service.kill_at = Some(now);
+        service.want(now);
+        service.ended(now, KILLED);
+        assert_eq!((service.due_at(), service.report().restarts), (Some(now), 0));
+    }
+
+    #[test]
+    fn a_stop_ends_giving_up() {
+        let now = Instant::now();
+        let mut service = Supervised::new(mail(), now);
+        service.want(now);
+        for _ in 0..mail().pacing.failures_max {
+            service.ended(now, KILLED);
+        }
+        service.stop(now);
+        assert_eq!(service.report().state, ServiceState::Stopped);
     }
 
     #[test]
