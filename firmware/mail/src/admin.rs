@@ -21,7 +21,7 @@ use crate::{MailError, password};
 /// Connections served at the same time; more wait.
 const CONNECTIONS_MAX: usize = 16;
 /// Silence after which a connection is closed.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// Longest time a health check may take before it counts as failed.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Recipients of the queue in one list.
@@ -94,7 +94,7 @@ async fn serve(shared: &Arc<Shared>, stream: UnixStream) -> std::io::Result<()> 
 /// A refusal is a sentence.
 async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Reply, String> {
     let store = &shared.store;
-    match request {
+    match in_a_labels(request)? {
         Request::Health => return health(shared).await,
         Request::Counters => return Ok(Reply::Counters(shared.counters.read())),
         Request::DomainList => return aside(shared, |shared| shared.store.domains()).await.map(domains),
@@ -123,7 +123,7 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Reply, String>
             store.set_quota(&address, quota_bytes).await.map_err(sentence)?;
         }
         Request::AliasAdd { address, target } => {
-            store.add_alias(&address, &target).await.map_err(sentence)?
+            store.add_alias(&address, &target).await.map_err(sentence)?;
         }
         Request::AliasRemove { address, target } => {
             store.remove_alias(&address, target.as_deref()).await.map_err(sentence)?;
@@ -135,6 +135,52 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Reply, String>
         Request::SmarthostSet { host, user, password } => set_smarthost(shared, host, user, password).await?,
     }
     Ok(Reply::Done)
+}
+
+/// Domains as the store has them: people write U-labels (RFC 5890 2.3.2.1).
+fn in_a_labels(mut request: Request) -> Result<Request, String> {
+    match &mut request {
+        Request::DomainAdd { domain }
+        | Request::DomainRemove { domain }
+        | Request::AccountList { domain: Some(domain) }
+        | Request::AliasList { domain: Some(domain) } => *domain = a_labels(domain)?,
+        Request::AccountAdd { address, .. }
+        | Request::AccountRemove { address }
+        | Request::AccountPassword { address, .. }
+        | Request::AccountQuota { address, .. }
+        | Request::AliasRemove { address, target: None } => *address = address_in_a_labels(address)?,
+        Request::AliasAdd { address, target } | Request::AliasRemove { address, target: Some(target) } => {
+            *address = address_in_a_labels(address)?;
+            *target = address_in_a_labels(target)?;
+        }
+        Request::Health
+        | Request::Counters
+        | Request::DomainList
+        | Request::AccountList { domain: None }
+        | Request::AliasList { domain: None }
+        | Request::QueueList
+        | Request::QueueRetry { .. }
+        | Request::QueueDrop { .. }
+        | Request::SmarthostSet { .. }
+        | Request::StoreCheck => {}
+    }
+    Ok(request)
+}
+
+fn address_in_a_labels(address: &str) -> Result<String, String> {
+    match address.rsplit_once('@') {
+        Some((local, domain)) if !domain.is_ascii() => Ok(format!("{local}@{}", a_labels(domain)?)),
+        _ => Ok(address.to_owned()),
+    }
+}
+
+fn a_labels(domain: &str) -> Result<String, String> {
+    if domain.is_ascii() {
+        return Ok(domain.to_owned());
+    }
+    let name = hickory_resolver::proto::rr::Name::from_utf8(domain)
+        .map_err(|error| format!("{domain:?} is not a domain: {error}"))?;
+    Ok(name.to_ascii().trim_end_matches('.').to_owned())
 }
 
 /// Serving means that a transaction commits and that every listener accepts.
@@ -233,4 +279,17 @@ fn queue(list: Vec<store::QueueEntry>) -> Reply {
 
 fn check(report: store::CheckReport) -> Reply {
     Reply::Check(CheckReport { messages: report.messages, bodies: report.bodies, faults: report.faults })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domains_may_be_written_as_people_read_them() {
+        assert_eq!(a_labels("邮件.example").unwrap(), "xn--5nq051n.example");
+        assert_eq!(address_in_a_labels("wang@邮件.example").unwrap(), "wang@xn--5nq051n.example");
+        assert_eq!(address_in_a_labels("a@b.example").unwrap(), "a@b.example");
+        assert!(a_labels("a..邮件").is_err());
+    }
 }

@@ -57,7 +57,8 @@ pub struct Limits {
     pub message_max_bytes: u64,
     /// Recipients of one message.
     pub recipients_max: usize,
-    /// Memory for message texts under way, beyond what every session may hold, in KiB.
+    /// Memory for message texts under way, beyond what every session may hold, in KiB; as much again for
+    /// messages appended over IMAP.
     pub text_memory_kib: usize,
     /// Silence before the first message or login, after which a connection ends.
     pub greeting_timeout: Duration,
@@ -83,13 +84,49 @@ impl Default for Limits {
             connection_burst: 500,
             message_max_bytes: 50 * 1024 * 1024,
             recipients_max: 1_000,
-            text_memory_kib: 128 * 1024,
-            greeting_timeout: Duration::from_secs(60),
-            command_timeout: Duration::from_secs(5 * 60),
-            text_timeout: Duration::from_secs(3 * 60),
-            transaction_timeout: Duration::from_secs(20 * 60),
-            send_timeout: Duration::from_secs(60),
+            text_memory_kib: text_memory_kib(memory_kib()),
+            greeting_timeout: Duration::from_mins(1),
+            command_timeout: Duration::from_mins(5),
+            text_timeout: Duration::from_mins(3),
+            transaction_timeout: Duration::from_mins(20),
+            send_timeout: Duration::from_mins(1),
             stop_timeout: Duration::from_millis(700),
         }
+    }
+}
+
+/// A quarter of the memory for texts; enough for one message of the largest size with its growth, and no
+/// more than is of use.
+fn text_memory_kib(memory_kib: usize) -> usize {
+    (memory_kib / 4).clamp(64 * 1024, 160 * 1024)
+}
+
+/// Memory this process may use: that of its control group, else that of the machine.
+fn memory_kib() -> usize {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let group = read("/proc/self/cgroup");
+    let group = group.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
+    let limit = read(&format!("/sys/fs/cgroup{group}/memory.max")).trim().parse::<usize>().ok();
+    let machine = read("/proc/meminfo")
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.trim().parse().ok());
+    match (limit.map(|bytes| bytes / 1024), machine) {
+        (Some(limit), Some(machine)) => machine.min(limit),
+        (Some(known), None) | (None, Some(known)) => known,
+        (None, None) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_box_still_takes_the_largest_message() {
+        for memory_kib in [0, 300 * 1024, 64 << 20] {
+            let room = text_memory_kib(memory_kib) as u64 * 1024;
+            assert!(room > Limits::default().message_max_bytes && room <= 160 << 20);
+        }
+        assert!(memory_kib() > 0);
     }
 }

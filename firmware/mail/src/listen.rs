@@ -12,7 +12,7 @@ use crate::MailError;
 /// Connections that wait to be accepted, for each listener.
 const BACKLOG: i32 = 1024;
 /// Silence after which the system asks whether a client is still there.
-const KEEPALIVE: std::time::Duration = std::time::Duration::from_secs(120);
+const KEEPALIVE: std::time::Duration = std::time::Duration::from_mins(2);
 
 /// What is spoken behind a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

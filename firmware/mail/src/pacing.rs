@@ -19,7 +19,7 @@ const ADDRESS_WAIT_MAX: Duration = Duration::from_secs(8);
 /// Longest wait for an account: the real user must bear it from an address of good standing.
 const ACCOUNT_WAIT_MAX: Duration = Duration::from_secs(2);
 /// A failure is forgotten after so long without another.
-const FORGET_AFTER: Duration = Duration::from_secs(15 * 60);
+const FORGET_AFTER: Duration = Duration::from_mins(15);
 /// Addresses and accounts remembered.
 const ENTRIES_MAX: usize = 20_000;
 

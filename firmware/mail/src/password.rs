@@ -22,7 +22,7 @@ const HASHING_MAX: usize = 2;
 /// Checks that wait for one of them; more are refused for now.
 const WAITING_MAX: usize = 200;
 /// How long a password that was right is remembered, as a keyed hash.
-const REMEMBER_FOR: Duration = Duration::from_secs(10 * 60);
+const REMEMBER_FOR: Duration = Duration::from_mins(10);
 /// Passwords remembered.
 const REMEMBERED_MAX: usize = 20_000;
 /// Shortest password an administrator may set, in characters.
@@ -95,20 +95,16 @@ impl Passwords {
         let phc = account.as_ref().map_or(NOBODY, |account| account.password.0.as_str());
         let mark = self.mark(&user, password, phc);
         let right = self.is_remembered(&mark) || self.verify(&user, password, phc, peer).await?;
-        match account.filter(|_| right) {
-            Some(account) => {
-                self.remember(mark);
-                self.pacing.succeeded(network(peer));
-                count(&self.counters.logins, 1);
-                Ok(Login { account: account.id, address: account.address })
-            }
-            None => {
-                self.pacing.failed(network(peer), &user, Instant::now());
-                count(&self.counters.login_failures, 1);
-                tracing::warn!("login of {user:?} from {peer} refused");
-                Err(LoginError::Wrong)
-            }
-        }
+        let Some(account) = account.filter(|_| right) else {
+            self.pacing.failed(network(peer), &user, Instant::now());
+            count(&self.counters.login_failures, 1);
+            tracing::warn!("login of {user:?} from {peer} refused");
+            return Err(LoginError::Wrong);
+        };
+        self.remember(mark);
+        self.pacing.succeeded(network(peer));
+        count(&self.counters.logins, 1);
+        Ok(Login { account: account.id, address: account.address })
     }
 
     async fn verify(&self, user: &str, password: &[u8], phc: &str, peer: IpAddr) -> Result<bool, LoginError> {

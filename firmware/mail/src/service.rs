@@ -26,6 +26,8 @@ use crate::{MailError, admin, first, session};
 
 /// Pause after the system refused to accept a connection: it has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a closed connection is drained, so that the last reply is read.
+const LINGER: Duration = Duration::from_millis(300);
 /// For telling a client that it is not served.
 const REFUSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -97,6 +99,11 @@ impl Shared {
         let _ = self.stop.clone().wait_for(|stop| *stop).await;
     }
 
+    /// How long a closed connection is drained: not at all when the other box waits to serve.
+    pub(crate) fn linger(&self) -> Duration {
+        if *self.stop.borrow() { Duration::from_millis(10) } else { LINGER }
+    }
+
     /// The server's side of a handshake.
     pub(crate) async fn start_tls(&self, wire: Wire, peer: IpAddr) -> io::Result<Wire> {
         wire.accept_tls(self.tls.acceptor(), self.limits.send_timeout).await.inspect_err(|error| {
@@ -111,7 +118,7 @@ pub struct Service {
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
     acceptors: Vec<JoinHandle<()>>,
-    /// Closes when the last SMTP session has ended.
+    /// Closes when the last session has ended.
     drained: mpsc::Receiver<()>,
     failed: watch::Receiver<Option<String>>,
 }
@@ -131,12 +138,12 @@ impl Service {
         if let Some(socket) = &config.socket {
             admin::listen(Arc::clone(&shared), socket)?;
         }
-        let (running, drained) = mpsc::channel(1);
+        let (running, drained) = mpsc::channel::<()>(1);
         let accept = |(listener, protocols)| {
             tokio::spawn(accept(Arc::clone(&shared), listener, protocols, running.clone()))
         };
         let acceptors = listeners.into_iter().map(accept).collect();
-        tokio::spawn(shared.worker.clone().run(shared.stop.clone()));
+        tokio::spawn(shared.worker.clone().run(shared.stop.clone(), running.clone()));
         tokio::spawn(watch_certificate(Arc::clone(&shared)));
         tracing::info!(
             "serving as {} with epoch {}, {} listeners, ready in {} ms",
@@ -161,8 +168,8 @@ impl Service {
         }
     }
 
-    /// Stops in order: no new connections, running SMTP transactions to their end for a bounded time,
-    /// everything accepted on disk.
+    /// Stops in order: no new connections; messages under way, in and out, to their end, for a bounded
+    /// time; everybody else is told good-bye; everything accepted on disk.
     pub async fn stop(mut self) -> Result<(), MailError> {
         for acceptor in &self.acceptors {
             acceptor.abort();
@@ -215,6 +222,7 @@ fn share(
         policies: Policies::new(config),
         imap_limits: imap::Limits {
             message_max_bytes: config.limits.message_max_bytes,
+            append_memory_kib: Arc::new(Semaphore::new(config.limits.text_memory_kib)),
             ..imap::Limits::default()
         },
         limits: config.limits.clone(),
@@ -305,22 +313,12 @@ async fn serve(
         }
     }
     match protocols {
-        Protocols::Smtp => {
-            session::smtp::serve(shared, wire, peer, smtp::server::Role::Exchange).await;
-            drop(running);
-        }
+        Protocols::Smtp => session::smtp::serve(shared, wire, peer, smtp::server::Role::Exchange).await,
         Protocols::Submission | Protocols::Submissions => {
             session::smtp::serve(shared, wire, peer, smtp::server::Role::Submission).await;
-            drop(running);
         }
-        // What these have confirmed is on disk; nothing is lost when they are cut.
-        Protocols::Imap | Protocols::Imaps => {
-            drop(running);
-            session::imap::serve(shared, wire, peer).await;
-        }
-        Protocols::Pop3 | Protocols::Pop3s => {
-            drop(running);
-            session::pop3::serve(shared, wire, peer).await;
-        }
+        Protocols::Imap | Protocols::Imaps => session::imap::serve(shared, wire, peer).await,
+        Protocols::Pop3 | Protocols::Pop3s => session::pop3::serve(shared, wire, peer).await,
     }
+    drop(running);
 }

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use control::mail::Ports;
-use store::{Store, StoreError};
+use store::Store;
 
 use crate::config::{Config, Limits, TryOut};
+use crate::first::exists_is_fine;
 use crate::{MailError, password};
 
 /// Runs the mail service alone, on high ports.
@@ -118,7 +119,7 @@ impl Options {
 
     /// Makes the domain and the accounts that are not there yet.
     pub async fn make_accounts(&self, store: &Store) -> Result<Vec<String>, MailError> {
-        made(store.add_domain(&self.domain).await)?;
+        exists_is_fine(store.add_domain(&self.domain).await)?;
         let mut accounts = self.account.clone();
         if accounts.is_empty() && self.numbered_accounts == 0 {
             accounts.push(format!("demo@{}", self.domain));
@@ -128,11 +129,11 @@ impl Options {
         let hash = password::hash(&self.password, cost)?;
         for account in &accounts {
             if store.account_by_name(account)?.is_none() {
-                made(store.add_account(account, hash.clone(), None).await.map(drop))?;
+                exists_is_fine(store.add_account(account, hash.clone(), None).await.map(drop))?;
             }
         }
         if let Some(first) = accounts.first() {
-            made(store.add_alias(&format!("postmaster@{}", self.domain), first).await)?;
+            exists_is_fine(store.add_alias(&format!("postmaster@{}", self.domain), first).await)?;
         }
         Ok(accounts)
     }
@@ -162,12 +163,5 @@ impl Options {
             self.password,
             ports.imaps,
         )
-    }
-}
-
-fn made(result: Result<(), StoreError>) -> Result<(), StoreError> {
-    match result {
-        Err(StoreError::Exists(_)) => Ok(()),
-        other => other,
     }
 }

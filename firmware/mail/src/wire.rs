@@ -70,9 +70,15 @@ impl Wire {
         timeout(limit, send).await.map_err(|_| io::ErrorKind::TimedOut)?
     }
 
-    /// Says good-bye in TLS as well; a peer that does not care is no fault.
-    pub(crate) async fn close(mut self) {
-        let _ = timeout(Duration::from_secs(1), self.shutdown()).await;
+    /// Says good-bye, in TLS as well, and gives the other side a while to read it: a socket closed over
+    /// unread octets takes back what was sent.
+    pub(crate) async fn close(mut self, limit: Duration) {
+        let linger = async {
+            let _ = self.shutdown().await;
+            let mut dropped = [0; 2048];
+            while self.read(&mut dropped).await.is_ok_and(|read| read > 0) {}
+        };
+        let _ = timeout(limit, linger).await;
     }
 }
 

@@ -1,5 +1,5 @@
 //! Mail comes in: from other servers, from our users, and from those who mean no good.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod house;
 

@@ -4,6 +4,7 @@
 //! [`Step::Read`]. It sends [`Session::take_output`] before it reads, starts TLS or closes, and at
 //! [`Step::Send`]. A [`Step::Ask`] must be answered with [`Session::answer`] before the next poll.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -289,9 +290,9 @@ impl Session {
         }
     }
 
-    fn ask(&mut self, asked: Asked, question: Question) -> Option<Step> {
+    fn ask(&mut self, asked: Asked, question: Question) -> Step {
         self.asked = Some(asked);
-        Some(Step::Ask(question))
+        Step::Ask(question)
     }
 
     fn send_piece(&mut self) {
@@ -362,13 +363,13 @@ impl Session {
             Command::Auth { mechanism: None, .. } => {
                 self.output.extend_from_slice(b"+OK What is here\r\nPLAIN\r\n.\r\n");
             }
-            Command::Auth { mechanism: Some(mechanism), initial } if mechanism == "PLAIN" => match initial {
-                Some(response) => return self.plain_line(response.as_bytes()),
-                None => {
-                    self.expecting_plain = true;
-                    self.output.extend_from_slice(b"+ \r\n");
+            Command::Auth { mechanism: Some(mechanism), initial } if mechanism == "PLAIN" => {
+                if let Some(response) = initial {
+                    return self.plain_line(response.as_bytes());
                 }
-            },
+                self.expecting_plain = true;
+                self.output.extend_from_slice(b"+ \r\n");
+            }
             Command::Auth { .. } => self.fault("That mechanism is not offered"),
             _ => self.fault("Log in first"),
         }
@@ -388,13 +389,11 @@ impl Session {
 
     fn log_in(&mut self, credentials: Option<Credentials>) -> Option<Step> {
         let fits = |c: &Credentials| c.user.len() <= 1024 && (1..=1024).contains(&c.password.len());
-        match credentials.filter(fits) {
-            Some(credentials) => self.ask(Asked::Login, Question::Login(credentials)),
-            None => {
-                self.fault("The response is not understood");
-                None
-            }
-        }
+        let Some(credentials) = credentials.filter(fits) else {
+            self.fault("The response is not understood");
+            return None;
+        };
+        Some(self.ask(Asked::Login, Question::Login(credentials)))
     }
 
     fn transaction(&mut self, command: Command) -> Option<Step> {
@@ -431,7 +430,7 @@ impl Session {
                 let uids: Vec<u32> =
                     open.maildrop.messages.iter().zip(&open.deleted).filter_map(gone).collect();
                 if !uids.is_empty() {
-                    return self.ask(Asked::Remove, Question::Remove { uids });
+                    return Some(self.ask(Asked::Remove, Question::Remove { uids }));
                 }
                 self.bye();
             }
@@ -440,20 +439,20 @@ impl Session {
         None
     }
 
-    fn list(&mut self, show: impl Fn(&Maildrop, &Message) -> String) {
+    fn list(&mut self, show: impl Fn(&Maildrop, Message) -> String) {
         let Some(open) = &self.open else { return };
         let mut text = "+OK\r\n".to_owned();
         for (index, message) in open.left() {
-            text += &format!("{} {}\r\n", index + 1, show(&open.maildrop, message));
+            let _ = write!(text, "{} {}\r\n", index + 1, show(&open.maildrop, *message));
         }
         text += ".\r\n";
         self.output.extend_from_slice(text.as_bytes());
     }
 
-    fn list_one(&mut self, number: usize, show: impl Fn(&Maildrop, &Message) -> String) {
+    fn list_one(&mut self, number: usize, show: impl Fn(&Maildrop, Message) -> String) {
         match self.open.as_ref().and_then(|open| Some((open, open.message(number)?))) {
             Some((open, message)) => {
-                let line = format!("{number} {}", show(&open.maildrop, &message));
+                let line = format!("{number} {}", show(&open.maildrop, message));
                 self.ok(&line);
             }
             None => self.err(NO_MESSAGE),
@@ -461,13 +460,11 @@ impl Session {
     }
 
     fn text(&mut self, number: usize, lines: Option<usize>) -> Option<Step> {
-        match self.open.as_ref().and_then(|open| open.message(number)) {
-            Some(message) => self.ask(Asked::Text { lines }, Question::Text { uid: message.uid }),
-            None => {
-                self.err(NO_MESSAGE);
-                None
-            }
-        }
+        let Some(message) = self.open.as_ref().and_then(|open| open.message(number)) else {
+            self.err(NO_MESSAGE);
+            return None;
+        };
+        Some(self.ask(Asked::Text { lines }, Question::Text { uid: message.uid }))
     }
 }
 
@@ -482,7 +479,7 @@ fn refusal(answer: &Answer) -> Refusal {
 }
 
 impl Maildrop {
-    fn unique_id(&self, message: &Message) -> String {
+    fn unique_id(&self, message: Message) -> String {
         format!("{}.{}", self.uid_validity, message.uid)
     }
 }

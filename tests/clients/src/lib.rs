@@ -22,7 +22,7 @@ pub const ACCOUNT: &str = "demo@example.test";
 /// Ports are these on every service.
 pub const PORT_BASE: u16 = 2_000;
 /// Longest time a client may take.
-const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
+const CLIENT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A running `twinmail serve`.
 pub struct Server {

@@ -1,5 +1,5 @@
 //! The service is killed without a warning while mail comes in; what was confirmed is there, once.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -101,7 +101,7 @@ for part in m.fetch("1:*", "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")[1]:
     assert!(lost.is_empty(), "{} of {} confirmed messages are lost: {lost:?}", lost.len(), confirmed.len());
     let socket = server.folder.path().join("data/mail.sock");
     let check =
-        control::wire::call(&socket, &control::mail::Request::StoreCheck, Duration::from_secs(60)).unwrap();
+        control::wire::call(&socket, &control::mail::Request::StoreCheck, Duration::from_mins(1)).unwrap();
     let control::mail::Reply::Check(report) = check else { panic!("{check:?}") };
     assert!(report.faults.is_empty(), "{:?}", report.faults);
 }

@@ -1,5 +1,5 @@
 //! Clients that read: curl, mbsync, mutt, fetchmail, getmail, Python's imaplib and poplib.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::path::Path;
 

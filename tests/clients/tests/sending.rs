@@ -1,5 +1,5 @@
 //! Clients that send: swaks, curl, msmtp, mutt, Python's smtplib.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use clients::{ACCOUNT, PASSWORD, Server, run, try_run};
 

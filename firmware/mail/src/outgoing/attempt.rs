@@ -23,13 +23,15 @@ use crate::wire::Wire;
 /// For the connection itself.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// For each reply (RFC 5321 4.5.3.2: two to five minutes).
-const REPLY_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+const REPLY_TIMEOUT: Duration = Duration::from_mins(5);
 /// For the reply to the end of the message (RFC 5321 4.5.3.2.6).
-const END_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+const END_TIMEOUT: Duration = Duration::from_mins(10);
 /// For each piece of the message (RFC 5321 4.5.3.2.5).
-const SEND_TIMEOUT: Duration = Duration::from_secs(3 * 60);
+const SEND_TIMEOUT: Duration = Duration::from_mins(3);
 /// For a TLS handshake.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_mins(1);
+/// For the good-bye.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(300);
 /// Octets of the message sent at once.
 const PIECE_BYTES: usize = 64 * 1024;
 /// Octets read at once.
@@ -167,7 +169,7 @@ impl Attempt<'_> {
             let sent = wire.send(&output, SEND_TIMEOUT).await;
             match (step, sent) {
                 (Step::Done, _) => {
-                    wire.close().await;
+                    wire.close(CLOSE_TIMEOUT).await;
                     return Ok(());
                 }
                 (_, Err(error)) => client.lost(&error.to_string()),

@@ -10,7 +10,7 @@ use smtp::client::{RECIPIENTS_MAX, Verdict};
 use smtp::notice::Kind;
 use smtp::{Reply, schedule};
 use store::{Delivery, DueItem, Outcome, Settlement, Store, StoreError};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::attempt::{self, Letter};
@@ -27,7 +27,7 @@ const SESSIONS_PER_DESTINATION_MAX: usize = 4;
 /// Recipients held in memory, claimed and not yet settled.
 const CLAIMED_MAX: usize = 1_000;
 /// Longest sleep: a look at the queue costs little.
-const SLEEP_MAX: Duration = Duration::from_secs(60);
+const SLEEP_MAX: Duration = Duration::from_mins(1);
 /// After the store could not be read.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
@@ -78,9 +78,9 @@ impl Board {
 }
 
 impl Worker {
-    /// Works until `stop`; sessions under way are then given up, and their recipients are tried again by
-    /// whoever serves next.
-    pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
+    /// Works until `stop`, and then until the sessions under way have ended or the process does; their
+    /// recipients are tried again by whoever serves next. `running` is held as long as it works.
+    pub(crate) async fn run(self, mut stop: watch::Receiver<bool>, running: mpsc::Sender<()>) {
         let mut changed = self.store.watch_queue();
         let mut board = Board::default();
         let mut sessions: JoinSet<(String, usize)> = JoinSet::new();
@@ -88,7 +88,7 @@ impl Worker {
             changed.mark_unchanged();
             let wait = self.fill(&mut board, &mut sessions);
             tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return,
+                _ = stop.wait_for(|stop| *stop) => break,
                 _ = changed.changed() => {}
                 () = tokio::time::sleep(wait) => {}
                 Some(done) = sessions.join_next(), if !sessions.is_empty() => {
@@ -99,6 +99,8 @@ impl Worker {
                 }
             }
         }
+        while sessions.join_next().await.is_some() {}
+        drop(running);
     }
 
     /// Claims what is due, starts what may run, and says how long to sleep.

@@ -107,8 +107,10 @@ impl Shell {
                     self.session.tls_started();
                 }
                 Step::Close => {
+                    // Whoever reads the good-bye may log in again at once.
+                    self.release();
                     wire.send(&self.session.take_output(), send_timeout).await?;
-                    wire.close().await;
+                    wire.close(self.shared.linger()).await;
                     return Ok(());
                 }
             }
@@ -177,6 +179,12 @@ impl Shell {
         }
     }
 
+    fn release(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.shared.maildrops.release(open.account, &open.claim);
+        }
+    }
+
     fn open_maildrop(&mut self, account: AccountId) -> Result<Maildrop, Refusal> {
         let inbox =
             self.shared.store.mailbox(account, "INBOX").map_err(refuse)?.ok_or(Refusal::Unavailable)?;
@@ -193,9 +201,7 @@ impl Shell {
 
 impl Drop for Shell {
     fn drop(&mut self) {
-        if let Some(open) = &self.open {
-            self.shared.maildrops.release(open.account, &open.claim);
-        }
+        self.release();
     }
 }
 

@@ -91,7 +91,7 @@ impl Shell {
                 }
                 Step::Close => {
                     wire.send(&self.session.take_output(), send_timeout).await?;
-                    wire.close().await;
+                    wire.close(self.shared.linger()).await;
                     return Ok(());
                 }
             }

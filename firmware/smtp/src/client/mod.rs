@@ -7,6 +7,7 @@
 mod tests;
 
 use std::collections::VecDeque;
+use std::fmt::Write;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -347,7 +348,7 @@ impl Client {
     fn mail_line(&self) -> String {
         let mut line = format!("MAIL FROM:<{}>", self.plan.sender);
         if self.offers.size {
-            line += &format!(" SIZE={}", self.plan.size_bytes);
+            let _ = write!(line, " SIZE={}", self.plan.size_bytes);
         }
         if self.offers.eight_bit && self.plan.eight_bit {
             line += " BODY=8BITMIME";

@@ -127,7 +127,7 @@ impl<R> Session<R> {
             self.fault(&SYNTAX);
             return None;
         };
-        self.ask(Asked::Authenticate, Question::Authenticate(credentials))
+        Some(self.ask(Asked::Authenticate, Question::Authenticate(credentials)))
     }
 
     pub(super) fn authenticated(&mut self, account: String) {

@@ -306,9 +306,9 @@ impl<R> Session<R> {
         }
     }
 
-    fn ask(&mut self, asked: Asked, question: Question<R>) -> Option<Step<R>> {
+    fn ask(&mut self, asked: Asked, question: Question<R>) -> Step<R> {
         self.asked = Some(asked);
-        Some(Step::Ask(question))
+        Step::Ask(question)
     }
 
     fn poll_command(&mut self, now_unix_s: u64) -> Option<Step<R>> {

@@ -1,5 +1,7 @@
 //! One message: MAIL, RCPT, DATA or BDAT, and the answer at its end (RFC 5321 3.3, RFC 3030).
 
+use std::fmt::Write;
+
 use super::body::{Body, Fault, Taken};
 use super::{Asked, Incoming, Question, Role, Session, Step};
 use crate::address::Mailbox;
@@ -51,7 +53,7 @@ impl<R> Session<R> {
         } else {
             let (account, sender) = (self.account.clone(), mail.sender.clone());
             let begun = Transaction { mail, recipients: Vec::new(), body: None, text_unix_s: 0 };
-            return self.ask(Asked::Sender(Box::new(begun)), Question::Sender { account, sender });
+            return Some(self.ask(Asked::Sender(Box::new(begun)), Question::Sender { account, sender }));
         }
         None
     }
@@ -78,7 +80,7 @@ impl<R> Session<R> {
         let size_bytes = transaction.mail.size_bytes;
         let question =
             Question::Recipient { account: self.account.clone(), recipient: recipient.clone(), size_bytes };
-        self.ask(Asked::Recipient(recipient), question)
+        Some(self.ask(Asked::Recipient(recipient), question))
     }
 
     pub(super) fn add_recipient(&mut self, mailbox: Mailbox, mark: R) {
@@ -133,7 +135,7 @@ impl<R> Session<R> {
             return None;
         };
         match body.take_text(self.input.rest()) {
-            Taken::NeedsRoom(bytes) => return self.ask(Asked::Room(bytes), Question::Room { bytes }),
+            Taken::NeedsRoom(bytes) => return Some(self.ask(Asked::Room(bytes), Question::Room { bytes })),
             Taken::Some(used) => {
                 let bare = body.fault() == Some(Fault::BareLineEnd);
                 self.input.consume(used);
@@ -171,7 +173,7 @@ impl<R> Session<R> {
         let piece = self.input.rest().get(..ready).unwrap_or(&[]);
         let body = self.transaction.as_mut().and_then(|t| t.body.as_mut()).filter(|_| open);
         if let Some(Taken::NeedsRoom(bytes)) = body.map(|body| body.take_chunk(piece)) {
-            return self.ask(Asked::Room(bytes), Question::Room { bytes });
+            return Some(self.ask(Asked::Room(bytes), Question::Room { bytes }));
         }
         self.input.consume(ready);
         self.phase = Phase::Chunk { left_bytes: left_bytes - ready as u64, last, open };
@@ -239,7 +241,7 @@ impl<R> Session<R> {
             message,
             eight_bit: transaction.mail.eight_bit,
         };
-        self.ask(Asked::Deliver, Question::Deliver(Box::new(incoming)))
+        Some(self.ask(Asked::Deliver, Question::Deliver(Box::new(incoming))))
     }
 
     pub(super) fn delivered(&mut self) {
@@ -290,15 +292,15 @@ impl<R> Session<R> {
     fn missing_fields(&self, summary: &header::Summary, now_unix_s: u64) -> Vec<u8> {
         let mut fields = String::new();
         if !summary.has_date {
-            fields.push_str(&format!("Date: {}\r\n", date::format(now_unix_s)));
+            let _ = write!(fields, "Date: {}\r\n", date::format(now_unix_s));
         }
         if !summary.has_message_id {
-            fields.push_str(&format!("Message-ID: <{}@{}>\r\n", self.message_id(), self.policy.host_name));
+            let _ = write!(fields, "Message-ID: <{}@{}>\r\n", self.message_id(), self.policy.host_name);
         }
         if !summary.has_from
             && let Some(account) = &self.account
         {
-            fields.push_str(&format!("From: <{account}>\r\n"));
+            let _ = write!(fields, "From: <{account}>\r\n");
         }
         fields.into_bytes()
     }
