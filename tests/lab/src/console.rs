@@ -17,10 +17,13 @@ use crate::tape::{Found, Tape};
 
 /// An answer at the prompt may take this long.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
-/// The password prompt and the login; hashing takes its time under emulation.
+/// The password prompt is there at once, or the console was busy with something else and never saw
+/// the key.
+const PROMPT_MAX: Duration = Duration::from_secs(2);
+/// The login itself; hashing takes its time under emulation.
 const LOGIN_MAX: Duration = Duration::from_secs(15);
 /// How often a login is tried from the beginning.
-const LOGIN_TRIES: usize = 3;
+const LOGIN_TRIES: usize = 6;
 /// Pause between two keys: a UART holds 16 characters, and nobody types faster.
 const TYPING_PAUSE: Duration = Duration::from_millis(2);
 /// Lines of the console shown when it did not say what was waited for.
@@ -142,7 +145,7 @@ impl Console {
         thread::sleep(Duration::from_millis(300));
         let mark = self.tape.end();
         self.type_keys(phrases::ASK_FOR_LOGIN);
-        let asked = self.expect(mark, &[phrases::PASSWORD], LOGIN_MAX)?;
+        let asked = self.expect(mark, &[phrases::PASSWORD], PROMPT_MAX)?;
         self.type_keys(ADMIN_PASSWORD.as_bytes());
         self.type_keys(b"\r");
         self.expect(asked.end, &[&phrases::prompt(self.name)], LOGIN_MAX)?;

@@ -17,18 +17,19 @@ use super::message::{address, for_sending, is_whole, recipient, serial_of};
 use super::plan::splitmix;
 
 /// Pause of a sender after each message: the boxes are emulated, and the judge is not a benchmark.
-const SENDER_PAUSE: Duration = Duration::from_millis(300);
-/// Messages over one connection.
+const SENDER_PAUSE: Duration = Duration::from_millis(200);
+/// Messages over one connection; at the server's door every message comes over a new one, as from
+/// servers everywhere.
 const MESSAGES_PER_CONNECTION: u32 = 8;
 /// Pause after a connection that could not be made.
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// Pause of a reader between two looks.
 const READER_PAUSE: Duration = Duration::from_millis(900);
 /// Messages flagged at a look.
 const FLAGGED_AT_ONCE: usize = 6;
 /// Senders give up soon: the outage is measured with them.
 const SENDER_PATIENCE: Patience =
-    Patience { connect: Duration::from_millis(500), answer: Duration::from_millis(2500) };
+    Patience { connect: Duration::from_millis(300), answer: Duration::from_millis(2000) };
 /// Readers have more time.
 pub const READER_PATIENCE: Patience =
     Patience { connect: Duration::from_secs(2), answer: Duration::from_secs(10) };
@@ -100,7 +101,7 @@ impl Client {
                 thread::sleep(RETRY_PAUSE);
             }
             sent += 1;
-            if sent % MESSAGES_PER_CONNECTION == 0
+            if (door == Door::Server || sent % MESSAGES_PER_CONNECTION == 0)
                 && let Some(sender) = connection.take()
             {
                 Sender::quit(sender);

@@ -1,16 +1,14 @@
 //! Stories of an operator with a pair: what breaks, and what the pair makes of it.
 //!
-//! They need the box image (`make image`) and run one after another on one pair, in any order.
-
-mod operator;
+//! They run one after another on one pair, in any order.
 
 use std::time::{Duration, Instant};
 
+use crate::operator::{Operator, active, alarms, epoch, of, role, service, whole_pair};
 use lab::clients::smtp::Fate;
 use lab::lcd::Key;
 use lab::parts::{BoxName, DOMAIN, Kind, Which};
 use lab::protocol::Request;
-use operator::{Operator, active, alarms, epoch, of, role, service, whole_pair};
 
 /// Longer than the dead time, with room for a slow machine.
 const LONG_ENOUGH_TO_MISTAKE: Duration = Duration::from_secs(6);

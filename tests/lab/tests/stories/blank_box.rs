@@ -1,19 +1,15 @@
 //! Stories of a box fresh from the factory: what it shows, and what it refuses to touch.
-//!
-//! They need the box image (`make image`).
-
-mod operator;
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::operator::{Operator, bench};
 use lab::machine::Boot;
 use lab::parts::{BoxName, Kind, Which};
 use lab::phrases;
 use lab::protocol::Request;
-use operator::{Operator, bench};
 
 const BOOT_MAX: Duration = Duration::from_mins(2);
 const SOON: Duration = Duration::from_secs(20);

@@ -19,8 +19,10 @@ use lab::parts::{ACCOUNT_PASSWORD, BoxName, DOMAIN, FORWARDS, Kind, Which};
 use lab::place::{Place, project_root};
 use lab::protocol::{Plan, Request, ask};
 
-/// Ports of the test labs, away from a demo's.
-const PORTS_BASE: u16 = 12000;
+/// Ports of the pair, and of boxes that are not; away from a demo's.
+const PAIR_PORTS: u16 = 12000;
+/// See [`PAIR_PORTS`].
+const BLANK_PORTS: u16 = 14000;
 /// After whatever was done to it a pair is whole again within this time.
 const WHOLE_MAX: Duration = Duration::from_mins(2);
 const PATIENCE: Patience = Patience { connect: Duration::from_secs(2), answer: Duration::from_secs(30) };
@@ -33,6 +35,10 @@ pub struct Operator {
 
 /// A lab of the given name with its cables laid and no power yet.
 pub fn bench(name: &str, boot: Boot) -> Operator {
+    bench_at(name, boot, BLANK_PORTS)
+}
+
+fn bench_at(name: &str, boot: Boot, ports_base: u16) -> Operator {
     let place = Place::of(name).unwrap();
     let began = Instant::now();
     while client::is_running(&place) && began.elapsed() < Duration::from_secs(10) {
@@ -40,7 +46,7 @@ pub fn bench(name: &str, boot: Boot) -> Operator {
     }
     let image = std::env::var_os("TWINMAIL_IMAGE").map(PathBuf::from);
     let image = image.unwrap_or_else(|| project_root().unwrap().join("target/image"));
-    let plan = Plan { instance: name.into(), image, boot, ports_base: PORTS_BASE };
+    let plan = Plan { instance: name.into(), image, boot, ports_base };
     let owner = Owner::start(env!("CARGO_BIN_EXE_lab").as_ref(), &plan, true).unwrap();
     Operator { place, _owner: owner }
 }
@@ -51,7 +57,7 @@ pub fn whole_pair() -> &'static Operator {
     let mut first = false;
     let pair = PAIR.get_or_init(|| {
         first = true;
-        let operator = bench("test-pair", Boot::Kernel);
+        let operator = bench_at("test-pair", Boot::Kernel, PAIR_PORTS);
         client::ask_aloud(&operator.place, &Request::Up { boxes: BoxName::ALL.to_vec() }).unwrap();
         operator
     });
@@ -139,7 +145,7 @@ impl Operator {
     /// A forwarded port of the virtual address.
     pub fn port(&self, inside: u16) -> SocketAddr {
         let forward = FORWARDS.iter().find(|forward| forward.inside == inside).unwrap();
-        SocketAddr::from(([127, 0, 0, 1], forward.outside(PORTS_BASE)))
+        SocketAddr::from(([127, 0, 0, 1], forward.outside(PAIR_PORTS)))
     }
 
     /// Waits for an SMTP greeting; gives how long it took.
