@@ -67,8 +67,9 @@ pub struct Limits {
     pub command_timeout: Duration,
     /// Silence within a message (RFC 5321 4.5.3.2.5).
     pub text_timeout: Duration,
-    /// Time for one whole message, however it trickles.
-    pub transaction_timeout: Duration,
+    /// Time from the begin of a session to the first accepted message or login, and from each message to
+    /// the next, however octets trickle in between.
+    pub progress_timeout: Duration,
     /// Time for sending one piece, and for a TLS handshake.
     pub send_timeout: Duration,
     /// Time for running transactions after the order to stop.
@@ -88,7 +89,7 @@ impl Default for Limits {
             greeting_timeout: Duration::from_mins(1),
             command_timeout: Duration::from_mins(5),
             text_timeout: Duration::from_mins(3),
-            transaction_timeout: Duration::from_mins(20),
+            progress_timeout: Duration::from_mins(20),
             send_timeout: Duration::from_mins(1),
             stop_timeout: Duration::from_millis(700),
         }

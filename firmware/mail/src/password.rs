@@ -108,10 +108,11 @@ impl Passwords {
     }
 
     async fn verify(&self, user: &str, password: &[u8], phc: &str, peer: IpAddr) -> Result<bool, LoginError> {
-        let _place = self.waiting.try_acquire().map_err(|_| LoginError::Unavailable)?;
+        // Before a place is taken: those who guess must not keep the others from theirs.
         if !self.admission.is_trusted(peer) {
             tokio::time::sleep(self.pacing.wait(network(peer), user, Instant::now())).await;
         }
+        let _place = self.waiting.try_acquire().map_err(|_| LoginError::Unavailable)?;
         if password.len() > PASSWORD_MAX_BYTES {
             return Ok(false);
         }

@@ -59,7 +59,7 @@ impl Maildrops {
 pub(crate) async fn serve(shared: Arc<Shared>, wire: Wire, peer: IpAddr) {
     count(&shared.counters.connections_pop3, 1);
     let session = Session::new(Arc::clone(&shared.policies.pop3), wire.tls_description().is_some());
-    let mut shell = Shell { session, shared, peer, open: None };
+    let mut shell = Shell { session, shared, peer, begun: Instant::now(), open: None };
     let ended = shell.run(wire).await;
     count(&shell.shared.counters.bad_commands, shell.session.faults() as u64);
     if let Err(error) = ended {
@@ -71,6 +71,7 @@ struct Shell {
     session: Session,
     shared: Arc<Shared>,
     peer: IpAddr,
+    begun: Instant,
     open: Option<Open>,
 }
 
@@ -120,7 +121,11 @@ impl Shell {
     /// Waits for the client; none when the session was ended instead.
     async fn hear(&mut self, wire: &mut Wire, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         let limits = &self.shared.limits;
-        let limit = if self.open.is_some() { limits.command_timeout * 2 } else { limits.greeting_timeout };
+        let limit = match &self.open {
+            Some(_) => limits.command_timeout * 2,
+            // However it trickles, it must come to a login.
+            None => limits.greeting_timeout.min(limits.progress_timeout.saturating_sub(self.begun.elapsed())),
+        };
         let taken_away = async {
             match &self.open {
                 Some(open) => open.claim.taken_away.notified().await,

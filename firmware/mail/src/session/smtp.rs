@@ -32,7 +32,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, wire: Wire, peer: IpAddr, role: R
     };
     let id = shared.next_session_id();
     let session = Session::new(policy, peer, id.clone(), wire.tls_description());
-    let mut shell = Shell { session, shared, peer, id, room: Vec::new(), deadline: None, greeted: false };
+    let mut shell =
+        Shell { session, shared, peer, id, room: Vec::new(), progress: Instant::now(), greeted: false };
     let ended = shell.run(wire).await;
     count(&shell.shared.counters.bad_commands, shell.session.faults() as u64);
     if let Err(error) = ended {
@@ -47,8 +48,8 @@ struct Shell {
     id: String,
     /// Memory held for the text under way.
     room: Vec<OwnedSemaphorePermit>,
-    /// When the message under way must be here.
-    deadline: Option<Instant>,
+    /// When the session began, or the last message or login was accepted.
+    progress: Instant,
     /// Whether a message or a login has been accepted.
     greeted: bool,
 }
@@ -101,25 +102,22 @@ impl Shell {
     /// Waits for the client, for as long as what it is doing may take.
     async fn hear(&mut self, wire: &mut Wire, buffer: &mut [u8]) -> io::Result<Heard> {
         let limits = &self.shared.limits;
-        let mut limit = match self.session.waiting() {
+        let silence = match self.session.waiting() {
             Waiting::Command if self.greeted => limits.command_timeout,
             Waiting::Command => limits.greeting_timeout,
             Waiting::Text => limits.text_timeout,
             Waiting::Leftover => LEFTOVER_TIMEOUT,
         };
-        if self.session.in_transaction() {
-            let now = Instant::now();
-            let deadline = *self.deadline.get_or_insert(now + limits.transaction_timeout);
-            limit = limit.min(deadline.saturating_duration_since(now));
-        } else {
-            self.deadline = None;
+        // However it trickles, it must come to something.
+        let left = limits.progress_timeout.saturating_sub(self.progress.elapsed());
+        let in_transaction = self.session.in_transaction();
+        if !in_transaction {
             self.room.clear();
         }
-        let may_stop = !self.session.in_transaction();
         let heard = tokio::select! {
             biased;
-            read = wire.receive(buffer, limit) => read,
-            () = self.shared.stop_ordered(), if may_stop => return Ok(Heard::Stop),
+            () = self.shared.stop_ordered(), if !in_transaction => return Ok(Heard::Stop),
+            read = wire.receive(buffer, silence.min(left)) => read,
         };
         match heard {
             Ok(0) => Ok(Heard::Closed),
@@ -139,7 +137,7 @@ impl Shell {
                 );
                 match check.await {
                     Ok(login) => {
-                        self.greeted = true;
+                        self.made_progress();
                         Ok(Answer::Account(login.address))
                     }
                     Err(LoginError::Wrong) => Err(Refusal::BadCredentials),
@@ -166,13 +164,19 @@ impl Shell {
             Question::Room { bytes } => self.make_room(bytes),
             Question::Deliver(incoming) => {
                 let delivered = self.shared.delivery.deliver(*incoming, self.peer).await;
-                self.greeted |= delivered.is_ok();
-                self.deadline = None;
+                if delivered.is_ok() {
+                    self.made_progress();
+                }
                 self.room.clear();
                 delivered.map(|()| Answer::Go)
             }
         };
         decided.unwrap_or_else(Answer::Refused)
+    }
+
+    fn made_progress(&mut self) {
+        self.greeted = true;
+        self.progress = Instant::now();
     }
 
     fn make_room(&mut self, bytes: usize) -> Result<Answer<Destination>, Refusal> {

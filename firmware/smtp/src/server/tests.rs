@@ -263,7 +263,7 @@ fn garbage_is_answered_until_it_is_too_much() {
     assert_eq!(shell.codes().len(), 1 + FAULTS_MAX + 1);
     assert!(shell.output.ends_with("421 4.7.0 Too many errors, closing\r\n"));
     let mut shell = Shell::new(Role::Exchange, false);
-    shell.send(&[b'x'; 60_000]).send(b"\r\nNOOP\nNOOP\r\n");
+    shell.send(&b"x".repeat(60_000)).send(b"\r\nNOOP\nNOOP\r\n");
     assert_eq!(shell.codes(), [220, 500, 500, 250]);
 }
 
