@@ -20,7 +20,7 @@ const SERVICE: &str = "mail";
 /// Between two questions while waiting for it.
 const POLL: Duration = Duration::from_millis(25);
 /// Longest wait for one answer of the mail service.
-const HEALTH_WAIT: Duration = Duration::from_secs(3);
+const HEALTH_WAIT: Duration = Duration::from_secs(2);
 /// Longest wait for init to start it.
 const START_WAIT: Duration = Duration::from_secs(5);
 /// Longest wait for init to stop it; init kills it before.

@@ -16,7 +16,7 @@ use crate::orders::{Job, ORDERS_MAX};
 
 /// How long a claim waits for somebody who uses an address already. The former owner is fenced and
 /// reset by then; who answers is a stranger.
-const CLAIM_WAIT: Duration = Duration::from_millis(150);
+const CLAIM_WAIT: Duration = Duration::from_millis(100);
 /// Between two looks at the link and at neighbours that use a virtual address.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Between two attempts to set up a card that is not there.

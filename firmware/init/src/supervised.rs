@@ -119,11 +119,11 @@ impl Supervised {
         if let Some(wait) = self.failures.note(&self.service.pacing, ran) {
             self.restarts += 1;
             self.start_at = Some(now + wait);
-            format!("{name} failed: {how}; it is started again in {} ms", wait.as_millis())
+            format!("{name}: {how}; it is started again in {} ms", wait.as_millis())
         } else {
             self.given_up = true;
             self.wanted = false;
-            format!("{name} failed: {how}; it failed too often and is not started again by itself")
+            format!("{name}: {how}; it failed too often and is not started again by itself")
         }
     }
 
