@@ -55,7 +55,10 @@ impl Lab {
         if new {
             timed(steps, "box a is set up: six answers, the LUN formatted", || wizard::set_up_first(self))?;
         }
-        timed(steps, "one box is active", || self.wait_for_active(boxes).map(drop))?;
+        // A blank box must not be asked who is active: its console asks the questions.
+        let set_up: Vec<BoxName> =
+            boxes.iter().copied().filter(|name| *name == BoxName::A || !blank.contains(name)).collect();
+        timed(steps, "one box is active", || wait_for_active(self, &set_up))?;
         if boxes.len() == 2 {
             if blank.contains(&BoxName::B) {
                 timed(steps, "box b has joined over the serial cable", || wizard::join_second(self))?;
@@ -72,21 +75,6 @@ impl Lab {
     fn wait_for_start(&self, name: BoxName, mark: usize) -> Result<Start> {
         let found = self.console(name).expect(mark, &[phrases::WIZARD, phrases::STATUS], BOOT_MAX)?;
         Ok(if found.which == 0 { Start::Blank } else { Start::SetUp })
-    }
-
-    /// Waits until one of `boxes` serves.
-    pub fn wait_for_active(&self, boxes: &[BoxName]) -> Result<BoxName> {
-        poll("a box that serves", SERVICE_MAX, || {
-            let mut seen = Vec::new();
-            for name in boxes {
-                match self.box_status(*name) {
-                    Ok(status) if role(&status) == "active" => return Ok(*name),
-                    Ok(status) => seen.push(describe(*name, &status)),
-                    Err(error) => seen.push(format!("box {name}: {error}")),
-                }
-            }
-            Err(seen.join("; "))
-        })
     }
 
     /// Waits until one box serves and the other could.
@@ -109,6 +97,21 @@ impl Lab {
         }
         Ok(())
     }
+}
+
+/// Waits until one of `boxes` serves.
+fn wait_for_active(lab: &Lab, boxes: &[BoxName]) -> Result<()> {
+    poll("a box that serves", SERVICE_MAX, || {
+        let mut seen = Vec::new();
+        for name in boxes {
+            match lab.box_status(*name) {
+                Ok(status) if role(&status) == "active" => return Ok(()),
+                Ok(status) => seen.push(describe(*name, &status)),
+                Err(error) => seen.push(format!("box {name}: {error}")),
+            }
+        }
+        Err(seen.join("; "))
+    })
 }
 
 fn timed(steps: &mut Steps<'_>, text: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {

@@ -27,8 +27,8 @@ pub const STATUS: &str = "Ctrl-L redraw";
 pub const SET_UP_DONE: &str = "Set-up is complete.";
 /// What the wizard shows before it refuses an answer, or could not carry the answers out.
 pub const SET_UP_FAILED: &str = "error: ";
-/// The question now on the wizard's screen began at most so many bytes ago.
-pub const WIZARD_SCREEN_BYTES: usize = 600;
+/// Key that has the wizard ask its question again: Ctrl-L.
+pub const ASK_AGAIN: &[u8] = b"\x0c";
 
 /// One question of the wizard and the keys that answer it.
 #[derive(Debug, Clone)]

@@ -32,7 +32,8 @@ fn answer(lab: &Lab, name: BoxName, answers: &[Answer]) -> Result<()> {
     wanted.push(phrases::SET_UP_DONE);
     wanted.push(phrases::SET_UP_FAILED);
     // The question on the screen now was asked before we came.
-    let mut from = console.tape().end().saturating_sub(phrases::WIZARD_SCREEN_BYTES);
+    let mut from = console.tape().end();
+    console.type_keys(phrases::ASK_AGAIN);
     let mut refusals = 0;
     while began.elapsed() < SET_UP_MAX && refusals < REFUSALS_MAX {
         let found = console.expect(from, &wanted, QUESTION_MAX)?;

@@ -5,6 +5,25 @@ use std::net::SocketAddr;
 use super::stream::{MailStream, Patience, Tls};
 use super::{Answer, ClientError};
 
+/// How a reader's connection is secured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// Port 143 with STARTTLS.
+    Imap,
+    /// Port 993 with TLS from the first byte.
+    Imaps,
+}
+
+impl Door {
+    /// The port behind it.
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Imap => 143,
+            Self::Imaps => 993,
+        }
+    }
+}
+
 /// One message as fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
@@ -23,9 +42,15 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Connects with TLS from the first byte, or with STARTTLS, and logs in.
-    pub fn connect(to: SocketAddr, tls: &Tls, login: (&str, &str), patience: Patience) -> Answer<Self> {
-        let mut stream = if to.port() == 993 {
+    /// Connects and logs in.
+    pub fn connect(
+        to: SocketAddr,
+        door: Door,
+        tls: &Tls,
+        login: (&str, &str),
+        patience: Patience,
+    ) -> Answer<Self> {
+        let mut stream = if door == Door::Imaps {
             let mut stream = MailStream::tls(to, patience, tls)?;
             greeting(&mut stream)?;
             stream

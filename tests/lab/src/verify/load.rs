@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::clients::Answer;
-use crate::clients::imap::Reader;
+use crate::clients::imap::{self, Reader};
 use crate::clients::pop3::Mailbox;
 use crate::clients::smtp::{Door, Fate, Sender};
 use crate::clients::stream::{Patience, Tls};
@@ -29,7 +29,7 @@ const READER_PAUSE: Duration = Duration::from_millis(900);
 const FLAGGED_AT_ONCE: usize = 6;
 /// Senders give up soon: the outage is measured with them.
 const SENDER_PATIENCE: Patience =
-    Patience { connect: Duration::from_millis(300), answer: Duration::from_millis(2000) };
+    Patience { connect: Duration::from_millis(300), answer: Duration::from_secs(2) };
 /// Readers have more time.
 pub const READER_PATIENCE: Patience =
     Patience { connect: Duration::from_secs(2), answer: Duration::from_secs(10) };
@@ -61,9 +61,9 @@ impl Load {
             let client = client.clone();
             thread::spawn(move || client.send_all_the_time(door))
         });
-        let imap = [(0, 993), (1, 143)].map(|(account, port)| {
+        let imap = [(0, imap::Door::Imaps), (1, imap::Door::Imap)].map(|(account, door)| {
             let client = client.clone();
-            thread::spawn(move || client.flag_all_the_time(account, port))
+            thread::spawn(move || client.flag_all_the_time(account, door))
         });
         let pop3 = thread::spawn(move || client.fetch_all_the_time(1));
         Self { stop, senders: senders.into(), readers: imap.into_iter().chain([pop3]).collect() }
@@ -138,12 +138,12 @@ impl Client {
         Sender::connect(to, door, &self.tls, (from, ACCOUNT_PASSWORD), SENDER_PATIENCE)
     }
 
-    fn flag_all_the_time(&self, account: usize, port: u16) {
+    fn flag_all_the_time(&self, account: usize, door: imap::Door) {
         let mut connection = None;
         while self.goes_on() {
             let reader = match connection.take() {
                 Some(reader) => Ok(reader),
-                None => self.open_inbox(account, port),
+                None => self.open_inbox(account, door),
             };
             if let Ok(mut reader) = reader
                 && self.flag_some(&mut reader).is_ok()
@@ -157,9 +157,9 @@ impl Client {
         }
     }
 
-    fn open_inbox(&self, account: usize, port: u16) -> Answer<Reader> {
+    fn open_inbox(&self, account: usize, door: imap::Door) -> Answer<Reader> {
         let login = (&*address(account), ACCOUNT_PASSWORD);
-        let mut reader = Reader::connect(virtual_port(port), &self.tls, login, READER_PATIENCE)?;
+        let mut reader = Reader::connect(virtual_port(door.port()), door, &self.tls, login, READER_PATIENCE)?;
         reader.select("INBOX")?;
         Ok(reader)
     }

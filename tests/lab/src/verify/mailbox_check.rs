@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::clients::imap::Reader;
+use crate::clients::imap::{Door, Reader};
 use crate::clients::stream::Tls;
 use crate::clients::{Answer, ClientError};
 use crate::error::{LabError, Result};
@@ -90,7 +90,8 @@ fn read_mailbox(
     copies: &mut BTreeMap<u64, Copies>,
 ) -> Answer<()> {
     let login = (&*address(account), ACCOUNT_PASSWORD);
-    let mut reader = Reader::connect(virtual_port(993), tls, login, READER_PATIENCE)?;
+    let mut reader =
+        Reader::connect(virtual_port(Door::Imaps.port()), Door::Imaps, tls, login, READER_PATIENCE)?;
     let exists = reader.select("INBOX")?;
     let uids = reader.search("ALL")?;
     if uids.len() != exists as usize {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use lab::client::{self, Owner};
-use lab::clients::imap::Reader;
+use lab::clients::imap::{self, Reader};
 use lab::clients::smtp::{Door, Fate, Sender};
 use lab::clients::stream::{Patience, Tls};
 use lab::machine::Boot;
@@ -104,12 +104,6 @@ impl Operator {
         answer["printed"].as_str().unwrap().to_owned()
     }
 
-    /// What the display of a box shows.
-    pub fn glass(&self, status: &Value, name: BoxName) -> String {
-        let rows = status["boxes"][name.to_string()]["lcd"].as_array().unwrap();
-        rows.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n")
-    }
-
     /// Waits until `seen` gives something.
     pub fn wait<T>(&self, what: &str, most: Duration, mut seen: impl FnMut(&Value) -> Option<T>) -> T {
         let began = Instant::now();
@@ -141,53 +135,59 @@ impl Operator {
             (role(status, active.other()) == "standby" && ready).then_some(active)
         })
     }
+}
 
-    /// A forwarded port of the virtual address.
-    pub fn port(&self, inside: u16) -> SocketAddr {
-        let forward = FORWARDS.iter().find(|forward| forward.inside == inside).unwrap();
-        SocketAddr::from(([127, 0, 0, 1], forward.outside(PAIR_PORTS)))
-    }
-
-    /// Waits for an SMTP greeting; gives how long it took.
-    pub fn greeting(&self, most: Duration) -> Duration {
-        let began = Instant::now();
-        loop {
-            let stream = TcpStream::connect(self.port(25));
-            let mut greeting = [0; 4];
-            let read = stream.and_then(|mut stream| {
-                stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-                stream.read_exact(&mut greeting)
-            });
-            if read.is_ok() && greeting == *b"220 " {
-                return began.elapsed();
-            }
-            assert!(began.elapsed() < most, "no greeting within {most:?}");
-            sleep(Duration::from_millis(100));
+/// Waits for an SMTP greeting; gives how long it took.
+pub fn greeting(most: Duration) -> Duration {
+    let began = Instant::now();
+    loop {
+        let stream = TcpStream::connect(port(25));
+        let mut greeting = [0; 4];
+        let read = stream.and_then(|mut stream| {
+            stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+            stream.read_exact(&mut greeting)
+        });
+        if read.is_ok() && greeting == *b"220 " {
+            return began.elapsed();
         }
+        assert!(began.elapsed() < most, "no greeting within {most:?}");
+        sleep(Duration::from_millis(100));
     }
+}
 
-    /// A sender at the server's door.
-    pub fn sender(&self) -> Sender {
-        let tls = Tls::new().unwrap();
-        Sender::connect(self.port(25), Door::Server, &tls, ("", ""), PATIENCE).unwrap()
-    }
+/// A sender at the server's door.
+pub fn sender() -> Sender {
+    let tls = Tls::new().unwrap();
+    Sender::connect(port(25), Door::Server, &tls, ("", ""), PATIENCE).unwrap()
+}
 
-    /// Sends a message to alice; it must be accepted.
-    pub fn send(&self, subject: &str) {
-        let message =
-            format!("From: bob@{DOMAIN}\r\nTo: alice@{DOMAIN}\r\nSubject: {subject}\r\n\r\nhello\r\n");
-        let fate = self.sender().send(&format!("bob@{DOMAIN}"), &format!("alice@{DOMAIN}"), &message);
-        assert_eq!(fate.unwrap(), Fate::Accepted);
-    }
+/// Sends a message to alice; it must be accepted.
+pub fn send(subject: &str) {
+    let message = format!("From: bob@{DOMAIN}\r\nTo: alice@{DOMAIN}\r\nSubject: {subject}\r\n\r\nhello\r\n");
+    let fate = sender().send(&format!("bob@{DOMAIN}"), &format!("alice@{DOMAIN}"), &message);
+    assert_eq!(fate.unwrap(), Fate::Accepted);
+}
 
-    /// How many messages with this subject alice has.
-    pub fn count(&self, subject: &str) -> usize {
-        let tls = Tls::new().unwrap();
-        let alice = format!("alice@{DOMAIN}");
-        let mut reader = Reader::connect(self.port(993), &tls, (&alice, ACCOUNT_PASSWORD), PATIENCE).unwrap();
-        reader.select("INBOX").unwrap();
-        reader.search(&format!("SUBJECT \"{subject}\"")).unwrap().len()
-    }
+/// How many messages with this subject alice has.
+pub fn count(subject: &str) -> usize {
+    let tls = Tls::new().unwrap();
+    let alice = format!("alice@{DOMAIN}");
+    let mut reader =
+        Reader::connect(port(993), imap::Door::Imaps, &tls, (&alice, ACCOUNT_PASSWORD), PATIENCE).unwrap();
+    reader.select("INBOX").unwrap();
+    reader.search(&format!("SUBJECT \"{subject}\"")).unwrap().len()
+}
+
+/// A forwarded port of the virtual address.
+fn port(inside: u16) -> SocketAddr {
+    let forward = FORWARDS.iter().find(|forward| forward.inside == inside).unwrap();
+    SocketAddr::from(([127, 0, 0, 1], forward.outside(PAIR_PORTS)))
+}
+
+/// What the display of a box shows.
+pub fn glass(status: &Value, name: BoxName) -> String {
+    let rows = status["boxes"][name.to_string()]["lcd"].as_array().unwrap();
+    rows.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n")
 }
 
 /// What a box says of itself.
