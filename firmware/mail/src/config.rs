@@ -91,7 +91,7 @@ impl Default for Limits {
             text_timeout: Duration::from_mins(3),
             progress_timeout: Duration::from_mins(20),
             send_timeout: Duration::from_mins(1),
-            stop_timeout: Duration::from_millis(700),
+            stop_timeout: Duration::from_millis(400),
         }
     }
 }
