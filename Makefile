@@ -37,7 +37,7 @@ test: deps test-unit test-image test-clients test-lab ## everything that must pa
 	@echo 'All tests passed.'
 
 test-unit: toolchain ## every crate's own tests, the simulator's 10,000 seeds and the house rules
-	cargo test --workspace --exclude clients --exclude lab --exclude image
+	cargo test --no-fail-fast --workspace --exclude clients --exclude lab --exclude image
 
 test-image: deps image ## the image is reproducible and complete
 	TWINMAIL_BINARY=$(BINARY) cargo test -p image
