@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::console::Start;
 use crate::error::{LabError, Result};
 use crate::lab::{Lab, role};
 use crate::parts::{ACCOUNT_PASSWORD, ACCOUNTS, BoxName, DOMAIN, virtual_port};
-use crate::phrases;
 use crate::wizard;
 
 /// A box's console shows something this long after power-on at the latest.
@@ -23,19 +23,9 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 /// Hears of every finished step: what it was and how long it took.
 pub type Steps<'a> = dyn FnMut(&str, Duration) + 'a;
 
-/// What a box shows once it has started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Start {
-    /// The first-boot wizard.
-    Blank,
-    /// The status screen.
-    SetUp,
-}
-
 impl Lab {
     /// Gives the boxes power, sets up what is blank, and waits until they serve.
     pub fn bring_up(&self, boxes: &[BoxName], steps: &mut Steps<'_>) -> Result<Value> {
-        let marks: Vec<usize> = boxes.iter().map(|name| self.console(*name).tape().end()).collect();
         let fresh: Vec<bool> = boxes.iter().map(|name| self.machine(*name).powered_for().is_none()).collect();
         self.heal(None, None)?;
         let began = Instant::now();
@@ -43,8 +33,8 @@ impl Lab {
             self.power_on(*name)?;
         }
         let mut blank = Vec::new();
-        for ((name, mark), fresh) in boxes.iter().zip(marks).zip(fresh) {
-            if fresh && self.wait_for_start(*name, mark)? == Start::Blank {
+        for (name, fresh) in boxes.iter().zip(fresh) {
+            if self.console(*name).wait_for_start(BOOT_MAX)? == Start::Blank {
                 blank.push(*name);
             }
             if fresh {
@@ -70,11 +60,6 @@ impl Lab {
         }
         timed(steps, "SMTP greets at the virtual address", || wait_for_greeting(SERVICE_MAX))?;
         Ok(json!({ "active": self.active() }))
-    }
-
-    fn wait_for_start(&self, name: BoxName, mark: usize) -> Result<Start> {
-        let found = self.console(name).expect(mark, &[phrases::WIZARD, phrases::STATUS], BOOT_MAX)?;
-        Ok(if found.which == 0 { Start::Blank } else { Start::SetUp })
     }
 
     /// Waits until one box serves and the other could.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -23,11 +23,20 @@ const PROMPT_MAX: Duration = Duration::from_secs(2);
 /// The login itself; hashing takes its time under emulation.
 const LOGIN_MAX: Duration = Duration::from_secs(15);
 /// How often a login is tried from the beginning.
-const LOGIN_TRIES: usize = 6;
+const LOGIN_TRIES: usize = 3;
 /// Pause between two keys: a UART holds 16 characters, and nobody types faster.
 const TYPING_PAUSE: Duration = Duration::from_millis(2);
 /// Lines of the console shown when it did not say what was waited for.
 const LINES_SHOWN: usize = 12;
+
+/// What a box shows once it has started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// The first-boot wizard.
+    Blank,
+    /// The status screen.
+    SetUp,
+}
 
 /// The console of one box.
 #[derive(Debug)]
@@ -38,6 +47,8 @@ pub struct Console {
     /// One driver at a time.
     driver: Mutex<()>,
     at_prompt: AtomicBool,
+    /// Position on the tape where the box last began to start.
+    started_from: AtomicUsize,
 }
 
 impl Console {
@@ -47,7 +58,14 @@ impl Console {
         let tape = Arc::new(Tape::with_log(log.doing(|| "the console's log cannot be opened".into())?));
         let own = Arc::clone(&tape);
         let line = Chardev::listen(path, move |_, bytes| own.record(bytes))?;
-        Ok(Self { name, line, tape, driver: Mutex::default(), at_prompt: AtomicBool::new(false) })
+        Ok(Self {
+            name,
+            line,
+            tape,
+            driver: Mutex::default(),
+            at_prompt: AtomicBool::new(false),
+            started_from: AtomicUsize::new(0),
+        })
     }
 
     /// What it has said.
@@ -55,9 +73,22 @@ impl Console {
         &self.tape
     }
 
-    /// The box started anew: nobody is logged in.
+    /// The box starts anew: nobody is logged in, and nobody answers for a while.
     pub fn restarted(&self) {
+        self.started_from.store(self.tape.end(), Ordering::Relaxed);
+        self.logged_out();
+    }
+
+    /// Somebody else may have typed: nobody counts as logged in.
+    pub fn logged_out(&self) {
         self.at_prompt.store(false, Ordering::Relaxed);
+    }
+
+    /// Waits until the box has started: it shows its status, or asks the wizard's first question.
+    pub fn wait_for_start(&self, most: Duration) -> Result<Start> {
+        let from = self.started_from.load(Ordering::Relaxed);
+        let found = self.expect(from, &[phrases::WIZARD, phrases::STATUS], most)?;
+        Ok(if found.which == 0 { Start::Blank } else { Start::SetUp })
     }
 
     /// Sends keys as they are.
@@ -96,6 +127,8 @@ impl Console {
                 result => return result,
             }
         }
+        // A box that is starting does not hear what is typed.
+        self.wait_for_start(Duration::ZERO)?;
         self.log_in()?;
         self.give(words, most)
     }
@@ -122,9 +155,9 @@ impl Console {
         self.type_keys(words.as_bytes());
         self.type_keys(b"\r");
         // The echo first, so that an old prompt does not count.
-        let echo = self.expect(mark, &[words], LOGIN_MAX.min(most)).inspect_err(|_| self.restarted())?;
+        let echo = self.expect(mark, &[words], LOGIN_MAX.min(most)).inspect_err(|_| self.logged_out())?;
         let answer =
-            self.expect(echo.end, &[&phrases::prompt(self.name)], most).inspect_err(|_| self.restarted())?;
+            self.expect(echo.end, &[&phrases::prompt(self.name)], most).inspect_err(|_| self.logged_out())?;
         Ok(answer.before.trim_matches('\n').to_owned())
     }
 

@@ -153,7 +153,7 @@ fn attach(lab: &Arc<Lab>, name: BoxName, mut line: Line) -> Result<()> {
         return line.send(&Reply::Failed(LabError::ConsoleTaken(name).to_string()));
     };
     line.send(&Reply::Done(json!({})))?;
-    console.restarted();
+    console.logged_out();
     let mut keys = line.into_stream();
     let mut screen = keys.try_clone().doing(|| "a socket cannot be shared".into())?;
     let typing = Arc::clone(lab);

@@ -26,6 +26,9 @@ const FIRMWARE: [(&str, &str); 2] = [
     ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
     ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
 ];
+/// QEMU gives a command to the array up after this time. It needs some end: a machine's reset waits
+/// for its commands, which no hardware does.
+const ARRAY_TIMEOUT_S: u32 = 8;
 /// How long a plugged-out device may take to be gone before it can be plugged in again.
 const REPLUG_MAX: Duration = Duration::from_secs(5);
 
@@ -236,7 +239,7 @@ impl Machine {
         }
         add("-device virtio-scsi-pci,id=hba,addr=05.0".into());
         add(format!(
-            "-blockdev driver=iscsi,node-name=array,transport=tcp,portal={}:{PORTAL_PORT},target={TARGET},lun=1,initiator-name={}",
+            "-blockdev driver=iscsi,node-name=array,transport=tcp,portal={}:{PORTAL_PORT},target={TARGET},lun=1,initiator-name={},timeout={ARRAY_TIMEOUT_S}",
             name.portal(),
             initiator(name)
         ));
