@@ -20,6 +20,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(20);
 /// The password prompt is there at once, or the console was busy with something else and never saw
 /// the key.
 const PROMPT_MAX: Duration = Duration::from_secs(2);
+/// What is typed is echoed at once, unless the box is dead.
+const ECHO_MAX: Duration = Duration::from_secs(3);
 /// The login itself; hashing takes its time under emulation.
 const LOGIN_MAX: Duration = Duration::from_secs(15);
 /// How often a login is tried from the beginning.
@@ -155,7 +157,7 @@ impl Console {
         self.type_keys(words.as_bytes());
         self.type_keys(b"\r");
         // The echo first, so that an old prompt does not count.
-        let echo = self.expect(mark, &[words], LOGIN_MAX.min(most)).inspect_err(|_| self.logged_out())?;
+        let echo = self.expect(mark, &[words], ECHO_MAX.min(most)).inspect_err(|_| self.logged_out())?;
         let answer =
             self.expect(echo.end, &[&phrases::prompt(self.name)], most).inspect_err(|_| self.logged_out())?;
         Ok(answer.before.trim_matches('\n').to_owned())
