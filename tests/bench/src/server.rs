@@ -51,14 +51,13 @@ impl Server {
         let roots = vec![child.id()];
         let server = Self {
             name: "Twinmail",
-            smtp: 3525,
+            smtp: 3025,
             imap: 3143,
             pop3: 3110,
             roots,
             kept: Kept::Ours { child, folder },
         };
-        server.wait()?;
-        Ok(server)
+        server.started()
     }
 
     /// Starts Postfix and Dovecot with Debian's defaults: every message is synced.
@@ -83,8 +82,16 @@ impl Server {
             roots: roots.unwrap_or_default(),
             kept: Kept::Peers { environment },
         };
-        server.wait()?;
-        Ok(server)
+        server.started()
+    }
+
+    /// Itself once it listens; a server that does not is ended.
+    fn started(self) -> Result<Self, String> {
+        if let Err(reason) = self.wait() {
+            self.stop();
+            return Err(reason);
+        }
+        Ok(self)
     }
 
     fn wait(&self) -> Result<(), String> {
