@@ -90,7 +90,8 @@ impl Console {
     pub fn wait_for_start(&self, most: Duration) -> Result<Start> {
         let from = self.started_from.load(Ordering::Relaxed);
         let found = self.expect(from, &[phrases::WIZARD, phrases::STATUS], most)?;
-        Ok(if found.which == 0 { Start::Blank } else { Start::SetUp })
+        let status_since = self.tape.wait_for(from, &[phrases::STATUS], Duration::ZERO);
+        Ok(if found.which == 0 && status_since.is_none() { Start::Blank } else { Start::SetUp })
     }
 
     /// Sends keys as they are.

@@ -19,9 +19,6 @@ use crate::parts::BoxName;
 use crate::place::Place;
 use crate::protocol::{Line, Plan, Reply, Request};
 
-/// How long both boxes may take to stop in order.
-const STOP_MAX: Duration = Duration::from_mins(1);
-
 /// The outer half: takes the loopback ports while it still has the host's network, starts the inner
 /// half, and waits for its end.
 pub fn run_outside(plan: &Plan) -> Result<ExitCode> {
@@ -116,7 +113,7 @@ fn carry_out(lab: &Arc<Lab>, request: Request, steps: &mut dyn FnMut(&str, Durat
         }
         Request::Heal { name, kind } => json!({ "healed": lab.heal(name, kind)? }),
         Request::StopInOrder => {
-            lab.stop_in_order(STOP_MAX)?;
+            lab.stop_in_order()?;
             json!({})
         }
         Request::Glass { name } => return Ok(Reply::Glass(Box::new(lab.lcd(name).glass()))),

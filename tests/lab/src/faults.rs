@@ -11,6 +11,9 @@ use crate::network;
 use crate::parts::{BoxName, Kind, Which};
 use crate::phrases;
 
+/// How long an ordered stop may take.
+pub const STOP_MAX: Duration = Duration::from_mins(1);
+
 impl Lab {
     /// Which box is meant.
     pub fn find(&self, which: Which) -> Result<BoxName> {
@@ -95,7 +98,11 @@ impl Lab {
             return Ok(());
         }
         match kind {
-            Kind::PowerCut | Kind::PowerButton => self.power_on(name),
+            Kind::PowerCut => self.power_on(name),
+            Kind::PowerButton => {
+                machine.wait_for_power_off(STOP_MAX)?;
+                self.power_on(name)
+            }
             Kind::Freeze => machine.thaw(),
             Kind::CutSerial => {
                 self.cable().set_cut(false);
@@ -130,14 +137,14 @@ impl Lab {
     }
 
     /// Presses both power buttons and waits until both boxes are off.
-    pub fn stop_in_order(&self, most: Duration) -> Result<()> {
+    pub fn stop_in_order(&self) -> Result<()> {
         for name in BoxName::ALL {
             if self.machine(name).power() == Power::On {
                 self.machine(name).press_power_button()?;
                 self.faults().insert((name, Kind::PowerButton));
             }
         }
-        BoxName::ALL.into_iter().try_for_each(|name| self.machine(name).wait_for_power_off(most))
+        BoxName::ALL.into_iter().try_for_each(|name| self.machine(name).wait_for_power_off(STOP_MAX))
     }
 }
 

@@ -14,15 +14,16 @@ use lab::client::{self, Owner};
 use lab::clients::imap::{self, Reader};
 use lab::clients::smtp::{Door, Fate, Sender};
 use lab::clients::stream::{Patience, Tls};
+use lab::error::LabError;
 use lab::machine::Boot;
 use lab::parts::{ACCOUNT_PASSWORD, BoxName, DOMAIN, FORWARDS, Kind, Which};
 use lab::place::{Place, project_root};
 use lab::protocol::{Plan, Request, ask};
 
-/// Ports of the pair, and of boxes that are not; away from a demo's.
-const PAIR_PORTS: u16 = 12000;
-/// See [`PAIR_PORTS`].
-const BLANK_PORTS: u16 = 14000;
+/// Ports of the test labs, away from a demo's; the next where somebody else's tests run already.
+const PORTS_BASES: [u16; 4] = [12000, 16000, 20000, 24000];
+/// The pair's.
+static PAIR_PORTS: OnceLock<u16> = OnceLock::new();
 /// After whatever was done to it a pair is whole again within this time.
 const WHOLE_MAX: Duration = Duration::from_mins(2);
 const PATIENCE: Patience = Patience { connect: Duration::from_secs(2), answer: Duration::from_secs(30) };
@@ -30,15 +31,12 @@ const PATIENCE: Patience = Patience { connect: Duration::from_secs(2), answer: D
 /// The operator of one lab.
 pub struct Operator {
     place: Place,
+    ports_base: u16,
     _owner: Owner,
 }
 
 /// A lab of the given name with its cables laid and no power yet.
 pub fn bench(name: &str, boot: Boot) -> Operator {
-    bench_at(name, boot, BLANK_PORTS)
-}
-
-fn bench_at(name: &str, boot: Boot, ports_base: u16) -> Operator {
     let place = Place::of(name).unwrap();
     let began = Instant::now();
     while client::is_running(&place) && began.elapsed() < Duration::from_secs(10) {
@@ -46,9 +44,20 @@ fn bench_at(name: &str, boot: Boot, ports_base: u16) -> Operator {
     }
     let image = std::env::var_os("TWINMAIL_IMAGE").map(PathBuf::from);
     let image = image.unwrap_or_else(|| project_root().unwrap().join("target/image"));
-    let plan = Plan { instance: name.into(), image, boot, ports_base };
-    let owner = Owner::start(env!("CARGO_BIN_EXE_lab").as_ref(), &plan, true).unwrap();
-    Operator { place, _owner: owner }
+    let start = |ports_base| {
+        let plan = Plan { instance: name.into(), image: image.clone(), boot, ports_base };
+        let owner = Owner::start(env!("CARGO_BIN_EXE_lab").as_ref(), &plan, true)?;
+        Ok::<_, LabError>(Operator { place: place.clone(), ports_base, _owner: owner })
+    };
+    let mut reason = None;
+    for ports_base in PORTS_BASES {
+        match start(ports_base) {
+            Ok(operator) => return operator,
+            Err(error) if error.to_string().contains("is in use") => reason = Some(error),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("{reason:?}")
 }
 
 /// The pair that all stories of a file share; whole when a story begins.
@@ -57,7 +66,8 @@ pub fn whole_pair() -> &'static Operator {
     let mut first = false;
     let pair = PAIR.get_or_init(|| {
         first = true;
-        let operator = bench_at("test-pair", Boot::Kernel, PAIR_PORTS);
+        let operator = bench("test-pair", Boot::Kernel);
+        PAIR_PORTS.set(operator.ports_base).unwrap();
         client::ask_aloud(&operator.place, &Request::Up { boxes: BoxName::ALL.to_vec() }).unwrap();
         operator
     });
@@ -181,7 +191,7 @@ pub fn count(subject: &str) -> usize {
 /// A forwarded port of the virtual address.
 fn port(inside: u16) -> SocketAddr {
     let forward = FORWARDS.iter().find(|forward| forward.inside == inside).unwrap();
-    SocketAddr::from(([127, 0, 0, 1], forward.outside(PAIR_PORTS)))
+    SocketAddr::from(([127, 0, 0, 1], forward.outside(*PAIR_PORTS.get().unwrap())))
 }
 
 /// What the display of a box shows.
