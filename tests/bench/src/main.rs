@@ -101,8 +101,13 @@ fn print_table(ours: &[Figure], peers: &[Figure]) {
         print!("{:<26}{:>12.0}{:>12.3}", own.work, own.rate_per_s, own.cpu_s_per_1000);
         if let Some(peer) = peers.get(index) {
             let rate = own.rate_per_s / peer.rate_per_s;
-            let cpu = peer.cpu_s_per_1000 / own.cpu_s_per_1000.max(0.000_1);
-            print!("{:>14.0}{:>14.3}{:>7.1}x{:>7.1}x", peer.rate_per_s, peer.cpu_s_per_1000, rate, cpu);
+            print!("{:>14.0}{:>14.3}{rate:>7.1}x", peer.rate_per_s, peer.cpu_s_per_1000);
+            // Less than one tick of the kernel's clock is no figure to divide by.
+            if own.cpu_s_per_1000 > 0.0 {
+                print!("{:>7.1}x", peer.cpu_s_per_1000 / own.cpu_s_per_1000);
+            } else {
+                print!("{:>8}", "-");
+            }
         }
         println!();
     }
