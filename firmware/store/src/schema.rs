@@ -121,6 +121,13 @@ CREATE INDEX queue_by_time ON queue(next_ms);
 CREATE INDEX queue_by_message ON queue(message);
 ";
 
+/// Tables that came after the first release of the format, each kept by the module it belongs to. Their
+/// statements say IF NOT EXISTS: an older store gets them when it is opened.
+const LATER_TABLES: &[&str] = &[];
+
+/// Columns that came later: table, column, declaration with its default.
+const LATER_COLUMNS: &[(&str, &str, &str)] = &[];
+
 /// Opens the connection that writes.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     let flags =
@@ -172,12 +179,30 @@ pub(crate) fn prepare(database: &Connection, epoch: u32) -> Result<(), StoreErro
     if format != i64::from(FORMAT) {
         return Err(StoreError::NewerFormat { found: format as u32, known: FORMAT });
     }
+    bring_up_to_date(database)?;
     let seen = meta(database, "epoch")?.unwrap_or(0) as u32;
     if seen > epoch {
         return Err(StoreError::OldEpoch { seen, mine: epoch });
     }
     set_meta(database, "epoch", i64::from(epoch))?;
     database.execute_batch("COMMIT")?;
+    Ok(())
+}
+
+fn bring_up_to_date(database: &Connection) -> Result<(), StoreError> {
+    for tables in LATER_TABLES {
+        database.execute_batch(tables)?;
+    }
+    for (table, column, declaration) in LATER_COLUMNS {
+        let exists: bool = database.query_row(
+            "SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2)",
+            [table, column],
+            |row| row.get(0),
+        )?;
+        if !exists {
+            database.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} {declaration}"))?;
+        }
+    }
     Ok(())
 }
 
