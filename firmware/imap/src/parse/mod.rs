@@ -3,15 +3,21 @@
 //! [`CommandReader`] cuts the byte stream into commands, [`parse`] reads one command. Both are plain
 //! functions of bytes: nothing here waits, allocates without a bound, or panics.
 
+mod append;
 mod command;
 mod cursor;
 mod date;
 mod fetch;
+mod flag;
 mod grammar;
 mod list;
+mod login;
+mod mailbox;
 mod name;
 mod reader;
 mod search;
+mod select;
+mod selected;
 mod sequence;
 
 #[cfg(test)]

@@ -114,7 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
         let telling = self.telling(uid, uid);
         self.sync(telling)?;
-        let plan = Plan::new(items, uid, changed_since.is_some(), self.condstore);
+        let plan = Plan::new(items, uid, changed_since.is_some(), self.enabled.condstore);
         let Some(Selected { view, .. }) = &self.selected else {
             return Ok(Reply::bad("select a mailbox first"));
         };

@@ -1,4 +1,4 @@
-//! Getting in: CAPABILITY, STARTTLS, AUTHENTICATE, LOGIN, ENABLE, ID.
+//! Getting in: STARTTLS, AUTHENTICATE, LOGIN, ID.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,12 +10,6 @@ use super::{LINE_BYTES, LITERALS_MAX, Session};
 use crate::Denied;
 use crate::parse::ReaderLimits;
 
-/// What is served before login, without the ways to log in.
-const BEFORE_LOGIN: &str = "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE";
-/// What is served after login. Nothing is named here that is not complete.
-const AFTER_LOGIN: &str = "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE NAMESPACE CHILDREN UIDPLUS UNSELECT MOVE \
-     SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH WITHIN CONDSTORE QUOTA QUOTA=RES-STORAGE \
-     QUOTA=RES-MESSAGE";
 /// Longest user name and password taken (RFC 4616 section 2).
 const USER_MAX_BYTES: usize = 255;
 const PASSWORD_MAX_BYTES: usize = 1024;
@@ -29,19 +23,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.connection.line(&line);
     }
 
-    pub(super) fn capabilities(&self) -> String {
-        if self.account.is_some() {
-            return format!("{AFTER_LOGIN} APPENDLIMIT={}", self.context.limits.message_max_bytes);
-        }
-        let mut names = BEFORE_LOGIN.to_owned();
-        if self.context.can_starttls && !self.context.tls {
-            names.push_str(" STARTTLS");
-        }
-        names.push_str(if self.may_log_in() { " AUTH=PLAIN" } else { " LOGINDISABLED" });
-        names
-    }
-
-    fn may_log_in(&self) -> bool {
+    pub(super) fn may_log_in(&self) -> bool {
         self.context.tls || self.context.plain_login
     }
 
@@ -132,17 +114,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             // A message that is a little too large is skipped; what is much larger ends the connection.
             skip_max_bytes: self.context.limits.message_max_bytes.saturating_mul(2),
         });
-    }
-
-    /// ENABLE (RFC 5161): names that mean nothing here are ignored.
-    pub(super) fn enable(&mut self, names: &[String]) -> Reply {
-        let mut enabled = String::new();
-        if names.iter().any(|name| name == "CONDSTORE") {
-            self.condstore = true;
-            enabled.push_str(" CONDSTORE");
-        }
-        self.connection.line(&format!("* ENABLED{enabled}"));
-        Reply::ok("done")
     }
 }
 

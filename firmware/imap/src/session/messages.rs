@@ -222,7 +222,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             uids = Some(selected.view.uids(&places));
         }
         let reply = match self.context.store.expunge(selected.view.mailbox, uids).await {
-            Ok(expunged) if self.condstore && !expunged.uids.is_empty() => {
+            Ok(expunged) if self.enabled.condstore && !expunged.uids.is_empty() => {
                 Reply::ok(format!("[HIGHESTMODSEQ {}] expunged", expunged.modseq))
             }
             Ok(_) => Reply::ok("expunged"),
@@ -308,10 +308,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     /// Turns CONDSTORE on with the first command that asks for it (RFC 7162 section 3.1.2).
     pub(super) fn enable_condstore(&mut self) {
-        if self.condstore {
+        if self.enabled.condstore {
             return;
         }
-        self.condstore = true;
+        self.enabled.condstore = true;
         if let Some(selected) = &self.selected {
             let line = format!("* OK [HIGHESTMODSEQ {}] CONDSTORE is on", selected.view.modseq);
             self.connection.line(&line);

@@ -2,9 +2,14 @@
 //!
 //! ```text
 //! connection   the stream, buffers, time limits
-//! login        CAPABILITY, STARTTLS, AUTHENTICATE, LOGIN, ENABLE, ID
-//! mailboxes    SELECT, CREATE, STATUS, APPEND, GETQUOTA and their like
+//! dispatch     which command is carried out where, and in which state
+//! capability   CAPABILITY and ENABLE
+//! login        STARTTLS, AUTHENTICATE, LOGIN, ID
+//! select       SELECT and EXAMINE
+//! mailboxes    CREATE, LIST, STATUS and their like
 //! listing      LIST and LSUB, worked out from names alone
+//! quota        GETQUOTA and GETQUOTAROOT
+//! append       APPEND
 //! messages     STORE, COPY, MOVE, EXPUNGE, and telling of changes
 //! fetch        FETCH: what to load, in which pieces, how it is written
 //! text         the texts of one message: where a section lies, what is read of it
@@ -12,14 +17,19 @@
 //! view         what the client has been told
 //! ```
 
+mod append;
+mod capability;
 mod connection;
+mod dispatch;
 mod fetch;
 mod listing;
 mod login;
 mod mailboxes;
 mod messages;
+mod quota;
 mod reply;
 mod search;
+mod select;
 mod text;
 mod view;
 
@@ -31,8 +41,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout_at};
 
-use crate::parse::{self, Command, Incoming, ReaderLimits, Tagged, announced_append};
+use crate::parse::{self, Incoming, ReaderLimits, Tagged, announced_append};
 use crate::{APPEND_MEMORY_KIB, Context, Ended};
+use capability::Enabled;
 use connection::{Connection, Stop};
 use reply::Reply;
 use view::{Telling, View};
@@ -60,8 +71,7 @@ struct Session<S> {
     context: Context,
     account: Option<AccountId>,
     selected: Option<Selected>,
-    /// CONDSTORE is enabled (RFC 7162 section 3.1).
-    condstore: bool,
+    enabled: Enabled,
     bad_commands: u32,
     failed_logins: u32,
     login_deadline: Instant,
@@ -86,7 +96,7 @@ where
         context,
         account: None,
         selected: None,
-        condstore: false,
+        enabled: Enabled::default(),
         bad_commands: 0,
         failed_logins: 0,
         append_share: None,
@@ -228,99 +238,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         Ok(())
     }
 
-    async fn carry_out(&mut self, tag: &str, command: Command) -> Result<Reply, Stop> {
-        match command {
-            Command::Capability => {
-                let line = format!("* CAPABILITY {}", self.capabilities());
-                self.connection.line(&line);
-                Ok(Reply::ok("that is all"))
-            }
-            Command::Noop => self.told(true, Reply::ok("done")),
-            Command::Logout => {
-                self.connection.line("* BYE until next time");
-                Reply::ok("done").write(Some(tag), &mut self.connection.out);
-                Err(Stop::Logout)
-            }
-            Command::Id(_) => Ok(self.identify()),
-            other => match self.account {
-                None => self.before_login(tag, other).await,
-                Some(account) => self.after_login(tag, account, other).await,
-            },
-        }
-    }
-
-    async fn before_login(&mut self, tag: &str, command: Command) -> Result<Reply, Stop> {
-        match command {
-            Command::StartTls => self.start_tls(tag).await,
-            Command::Authenticate { mechanism, initial } => self.sasl(&mechanism, initial).await,
-            Command::Login { user, password } => self.login(&user, &password).await,
-            _ => Ok(Reply::bad("log in first")),
-        }
-    }
-
-    async fn after_login(&mut self, tag: &str, account: AccountId, command: Command) -> Result<Reply, Stop> {
-        match command {
-            Command::StartTls | Command::Authenticate { .. } | Command::Login { .. } => {
-                Ok(Reply::bad("you are logged in already"))
-            }
-            Command::Enable(names) => Ok(self.enable(&names)),
-            Command::Namespace => {
-                self.connection.line("* NAMESPACE ((\"\" \"/\")) NIL NIL");
-                Ok(Reply::ok("done"))
-            }
-            Command::Idle => self.idle().await,
-            Command::Select { mailbox, read_only, parameters } => {
-                self.select(account, &mailbox, read_only, parameters).await
-            }
-            Command::List(request) => {
-                let reply = self.list(account, &request);
-                self.told(true, reply)
-            }
-            Command::Lsub { reference, pattern } => {
-                let reply = self.lsub(account, &reference, &pattern);
-                self.told(true, reply)
-            }
-            Command::Check | Command::Close | Command::Unselect | Command::Expunge { .. } => {
-                self.selected_command(tag, command).await
-            }
-            Command::Search { .. } | Command::Fetch { .. } | Command::Store { .. } | Command::Copy { .. } => {
-                self.selected_command(tag, command).await
-            }
-            other => {
-                let reply = self.mailbox_command(account, other).await?;
-                self.told(true, reply)
-            }
-        }
-    }
-
-    async fn selected_command(&mut self, tag: &str, command: Command) -> Result<Reply, Stop> {
-        if self.selected.is_none() {
-            return Ok(Reply::bad("select a mailbox first"));
-        }
-        match command {
-            Command::Check => self.told(true, Reply::ok("everything is on disk")),
-            Command::Close => self.close_mailbox().await,
-            Command::Unselect => {
-                self.leave_mailbox().await;
-                Ok(Reply::ok("no mailbox is selected"))
-            }
-            Command::Expunge { uids } => self.expunge(uids).await,
-            Command::Search { uid, returns, key } => self.search(tag, uid, returns, &key).await,
-            Command::Fetch { uid, set, items, changed_since } => {
-                self.fetch(uid, &set, items, changed_since).await
-            }
-            Command::Store { uid, set, unchanged_since, mode, silent, flags } => {
-                let change = messages::FlagChange { unchanged_since, mode, silent, flags };
-                self.store_flags(uid, &set, change).await
-            }
-            Command::Copy { uid, remove, set, mailbox } => self.copy(uid, remove, &set, &mailbox).await,
-            // The caller sends nothing else here.
-            _ => Ok(Reply::bad("this is no command about messages")),
-        }
-    }
-
     fn telling(&self, expunge: bool, uid: bool) -> Telling {
-        Telling { expunge, condstore: self.condstore, uid: uid || self.condstore }
+        Telling { expunge, condstore: self.enabled.condstore, uid: uid || self.enabled.condstore }
     }
 }
 

@@ -11,8 +11,8 @@ use message::{Structure, Summary, SummaryView, decode_words, fields, search_text
 use store::{Entry, Flags, MailboxId, Row, Store, StoreError};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::append::now_s;
 use super::connection::Stop;
-use super::mailboxes::now_s;
 use super::reply::{Reply, flag_bit, sequence_set};
 use super::view::View;
 use super::{Selected, Session, read_long};
