@@ -13,6 +13,7 @@
 //! client has an end.
 
 pub mod parse;
+mod search;
 mod session;
 
 use std::future::Future;

@@ -78,7 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 Ok(Reply::ok("no mailbox is selected"))
             }
             Command::Expunge { uids } => self.expunge(uids).await,
-            Command::Search { uid, returns, key } => self.search(tag, uid, returns, &key).await,
+            Command::Search { uid, returns, key } => self.search(tag, uid, returns, key).await,
             Command::Fetch { uid, set, items, changed_since } => {
                 self.fetch(uid, &set, items, changed_since).await
             }

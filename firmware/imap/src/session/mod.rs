@@ -13,7 +13,7 @@
 //! messages     STORE, COPY, MOVE, EXPUNGE, and telling of changes
 //! fetch        FETCH: what to load, in which pieces, how it is written
 //! text         the texts of one message: where a section lies, what is read of it
-//! search       SEARCH: what to load for which message, until it is decided
+//! search       SEARCH: what was asked and how it is answered; the evaluation is crate::search
 //! view         what the client has been told
 //! ```
 
@@ -46,6 +46,7 @@ use crate::{APPEND_MEMORY_KIB, Context, Ended};
 use capability::Enabled;
 use connection::{Connection, Stop};
 use reply::Reply;
+pub(crate) use reply::flag_bit;
 use view::{Telling, View};
 
 /// Longest command line before and after login. The second leaves room for sets of many UIDs.

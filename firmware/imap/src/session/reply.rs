@@ -134,7 +134,7 @@ pub(super) fn write_flag_lists(out: &mut Vec<u8>, keywords: &[String], read_only
 }
 
 /// The bit of a system flag, or of a keyword the mailbox has; `None` for a keyword it does not have.
-pub(super) fn flag_bit(flag: &Flag, keywords: &[String]) -> Option<Flags> {
+pub(crate) fn flag_bit(flag: &Flag, keywords: &[String]) -> Option<Flags> {
     Some(match flag {
         Flag::Answered => Flags::ANSWERED,
         Flag::Flagged => Flags::FLAGGED,

@@ -1,0 +1,82 @@
+//! Deciding about messages for which the view alone was not enough.
+
+use message::{Structure, Summary, SummaryView, decode_words, fields, search_text, sent_day};
+use store::{MailboxId, Row, Store, StoreError};
+
+use super::Numbered;
+use super::criteria::{Facts, Header, Sent, Test, Texts};
+use crate::parse::CalendarDate;
+
+/// Looks at a piece of messages; those that pass are added to `found`.
+pub(super) fn look(
+    store: &Store,
+    mailbox: MailboxId,
+    messages: &[Numbered],
+    test: &Test,
+    found: &mut Vec<Numbered>,
+) -> Result<(), StoreError> {
+    let uids = messages.iter().map(|message| message.entry.uid..=message.entry.uid).collect();
+    let rows = store.rows(mailbox, &uids, true)?;
+    for message in messages {
+        let row = rows
+            .binary_search_by_key(&message.entry.uid, |row| row.entry.uid)
+            .ok()
+            .and_then(|at| rows.get(at));
+        // A message that has gone meanwhile is not found.
+        let Some(row) = row else { continue };
+        match decide_with_row(store, message, row, test) {
+            Ok(true) => found.push(*message),
+            Ok(false) | Err(StoreError::Gone) => {}
+            Err(error @ StoreError::Damaged { .. }) => {
+                tracing::error!(%error, "a message cannot be searched");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn decide_with_row(store: &Store, message: &Numbered, row: &Row, test: &Test) -> Result<bool, StoreError> {
+    let made;
+    let summary = if let Some(summary) = SummaryView::parse(&row.summary) {
+        Some(summary)
+    } else {
+        made = Summary::of(&store.read_body(&row.body)?).encode();
+        SummaryView::parse(&made)
+    };
+    let mut facts = Facts::new(message);
+    facts.row = Some(row);
+    facts.sent = match summary.and_then(|summary| summary.sort_keys().sent_date_s) {
+        Some(sent_s) => Sent::Utc(CalendarDate::of_instant(sent_s, 0).0),
+        None => Sent::Never,
+    };
+    if let Some(decided) = test.decide(&facts) {
+        return Ok(decided);
+    }
+    let header_bytes = summary.map_or(0, |summary| summary.header_bytes()).min(u64::from(row.body.length));
+    facts.header = Some(read_header(&store.read_range(&row.body, 0..header_bytes)?));
+    if let Some(decided) = test.decide(&facts) {
+        return Ok(decided);
+    }
+    let raw = store.read_body(&row.body)?;
+    let structure = summary.and_then(|summary| summary.structure()).unwrap_or_else(|| Structure::of(&raw));
+    let text = search_text(&raw, &structure);
+    facts.text = Some(Texts {
+        headers: text.headers.to_lowercase(),
+        body: text.body.to_lowercase(),
+        file_names: text.file_names.to_lowercase(),
+    });
+    Ok(test.decide(&facts).unwrap_or(false))
+}
+
+fn read_header(raw: &[u8]) -> Header {
+    let mut header = Header { fields: Vec::new(), sent_day: None };
+    for field in fields(raw) {
+        if header.sent_day.is_none() && field.name.eq_ignore_ascii_case(b"Date") {
+            header.sent_day = sent_day(field.value);
+        }
+        let name = String::from_utf8_lossy(field.name).to_lowercase();
+        header.fields.push((name, decode_words(field.value).to_lowercase()));
+    }
+    header
+}
