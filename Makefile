@@ -16,9 +16,11 @@ BUILD_PACKAGES  := gcc libc6-dev make binutils ca-certificates
 IMAGE_PACKAGES  := e2fsprogs systemd-boot-efi
 LAB_PACKAGES    := qemu-system-x86 qemu-block-extra ovmf tgt iproute2 sqlite3
 CLIENT_PACKAGES := swaks libio-socket-ssl-perl libnet-ssleay-perl curl mutt isync msmtp fetchmail getmail6 python3
-BENCH_PACKAGES  := postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd
+BENCH_PACKAGES  := postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd openssl
+FUZZ_PACKAGES   := g++
+FUZZ_TARGETS    := $(notdir $(basename $(wildcard tests/fuzz/targets/*.rs)))
 
-.PHONY: help run test test-unit test-clients test-image test-lab image binary lab-binary check bench sim verify clean deps deps-bench toolchain
+.PHONY: help run test test-unit test-clients test-image test-lab image binary lab-binary check bench fuzz sim verify clean deps deps-bench toolchain
 
 help: ## list every entry point
 	@echo 'Twinmail: two boxes, one array, one address. Entry points:'
@@ -27,7 +29,7 @@ help: ## list every entry point
 	@echo
 	@echo '  cargo lab help      the lab: boxes, faults, LCDs, consoles, the judge'
 	@echo
-	@echo 'Settings:  SEEDS=n for sim, MINUTES=n for verify, BOARD=file for image'
+	@echo 'Settings:  SEEDS=n for sim, MINUTES=n for verify, BOARD=file for image, EACH=n for fuzz'
 
 run: deps image lab-binary ## boot the pair with array and front panels, and show how to use it; Ctrl-C ends it all
 	@cargo run --quiet -p lab -- up --fresh --foreground --image $(IMAGE)
@@ -64,8 +66,18 @@ check: toolchain ## format, lints and house rules
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --quiet -p tidy
 
-bench: deps deps-bench binary ## load and timing, side by side with Postfix and Dovecot
-	cargo run --quiet -p bench -- --binary $(BINARY)
+bench: deps deps-bench binary ## load and timing beside Postfix and Dovecot; PROFILE=users: a day's busiest hour
+	cargo run --quiet --profile image -p bench -- --binary $(BINARY) --profile $(or $(PROFILE),works) $(BENCH)
+
+fuzz: toolchain ## fuzz every parser: EACH=30 seconds a target, FUZZ_TARGETS="mime ..." for some
+	@$(call install,$(BUILD_PACKAGES) $(FUZZ_PACKAGES))
+	@rustup toolchain list | grep -q nightly || rustup toolchain install nightly --profile minimal
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
+	@for target in $(FUZZ_TARGETS); do \
+	  echo "Fuzzing $$target for $(or $(EACH),30) s"; \
+	  cargo +nightly fuzz run --fuzz-dir tests/fuzz --target-dir $(OUT)/fuzz $$target -- \
+	    -max_total_time=$(or $(EACH),30) -max_len=8192 -timeout=10 -rss_limit_mb=2048 -verbosity=0; \
+	done
 
 sim: toolchain ## many runs of the pair simulator: SEEDS=100000
 	cargo run --quiet -p sim -- --seeds $(or $(SEEDS),100000)

@@ -7,7 +7,7 @@
 # Needs root: Postfix changes users.
 set -euo pipefail
 
-SMTP_PORT=4525 IMAP_PORT=4143 POP3_PORT=4110 LMTP_PORT=4424
+SMTP_PORT=4525 IMAP_PORT=4143 IMAPS_PORT=4993 POP3_PORT=4110 LMTP_PORT=4424
 MAIL_USER=5000
 
 if [ "$1" = down ]; then
@@ -31,6 +31,9 @@ sed 's/^\([^,]*\),\(.*\)$/\1:{PLAIN}\2/' "$ACCOUNTS" >"$FOLDER/users"
 sed 's/,.*/ 1/' "$ACCOUNTS" >"$FOLDER/mailboxes"
 DOMAIN=$(head -n 1 "$ACCOUNTS" | sed 's/.*@\([^,]*\),.*/\1/')
 
+openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj "/CN=mx.$DOMAIN" \
+    -keyout "$FOLDER/key.pem" -out "$FOLDER/cert.pem" 2>/dev/null
+
 cat >"$FOLDER/dovecot.conf" <<CONF
 base_dir = $FOLDER/run
 state_dir = $FOLDER/run
@@ -38,7 +41,9 @@ instance_name = twinmail-bench
 log_path = $FOLDER/log/dovecot.log
 protocols = imap pop3 lmtp
 listen = 127.0.0.1
-ssl = no
+ssl = yes
+ssl_cert = <$FOLDER/cert.pem
+ssl_key = <$FOLDER/key.pem
 mail_location = mdbox:$FOLDER/mail/%u
 mail_uid = $MAIL_USER
 mail_gid = $MAIL_USER
@@ -61,7 +66,7 @@ service imap-login {
     port = $IMAP_PORT
   }
   inet_listener imaps {
-    port = 0
+    port = $IMAPS_PORT
   }
 }
 service pop3-login {
@@ -120,4 +125,4 @@ wait_for "$FOLDER/run/master.pid"
 wait_for "$FOLDER/postfix/queue/pid/master.pid"
 PIDS="$(cat "$FOLDER/run/master.pid") $(tr -d ' ' <"$FOLDER/postfix/queue/pid/master.pid")"
 printf '%s="%s"\n' FOLDER "$FOLDER" PIDS "$PIDS" SMTP_PORT $SMTP_PORT IMAP_PORT $IMAP_PORT \
-    POP3_PORT $POP3_PORT >"$FOLDER/env"
+    IMAPS_PORT $IMAPS_PORT POP3_PORT $POP3_PORT >"$FOLDER/env"

@@ -1,53 +1,79 @@
 //! Load and timing, side by side with peers.
 //!
 //! Starts our own mail service and Debian's Postfix with Dovecot, one after the other, on loopback,
-//! runs the same work against each, and prints one table: rate, CPU seconds for 1,000 operations,
-//! and the ratio. Every server syncs every message; that is what is compared.
+//! runs the same work against each, and prints one table: the figure, CPU seconds for 1,000 operations,
+//! and the ratios. Every server syncs every message; that is what is compared. `--profile users` runs
+//! the load of a day's busiest hour instead, on our service alone.
 //!
 //! It asserts nothing about time: figures are for people, and for the JSON file.
 //!
 //! The client shares the processors with the server, so CPU seconds count before rates.
 
 mod client;
+mod idle;
 mod server;
+mod store_alone;
+mod table;
+mod text;
+mod users;
 mod work;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use serde::Serialize;
 
-use crate::server::Server;
-use crate::work::{Figure, Load};
+use crate::server::{Hash, Server};
+use crate::table::Figure;
+use crate::work::Load;
 
 /// Measures the mail service beside Postfix and Dovecot.
 #[derive(Parser)]
 struct Options {
-    /// The firmware's binary.
+    /// The firmware's binary
     #[arg(long)]
     binary: PathBuf,
-    /// Messages for the SMTP and IMAP work.
-    #[arg(long, default_value_t = 5_000)]
+    /// What to run
+    #[arg(long, value_enum, default_value_t = Profile::Works)]
+    profile: Profile,
+    /// Messages in the mailbox of the IMAP work, and for SMTP
+    #[arg(long, default_value_t = 10_000)]
     messages: usize,
-    /// Size of one message in bytes.
-    #[arg(long, default_value_t = 4_096)]
-    size_bytes: usize,
-    /// Sessions at once for SMTP and APPEND.
+    /// Sessions at once for SMTP, APPEND and LOGIN
     #[arg(long, default_value_t = 10)]
     sessions: usize,
-    /// Leave the peers out.
+    /// Idle TLS connections to hold on our service
+    #[arg(long, default_value_t = 2_000)]
+    idle: usize,
+    /// Only works whose name contains this
+    #[arg(long)]
+    only: Option<String>,
+    /// Leave the peers out
     #[arg(long)]
     alone: bool,
-    /// Where the figures go as JSON.
+    /// Messages a minute of the users' profile
+    #[arg(long, default_value_t = 35_000)]
+    messages_a_minute: u32,
+    /// Seconds of the users' profile, after a warm-up of a quarter of them
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Where the figures go as JSON
     #[arg(long, default_value = "target/bench.json")]
     json: PathBuf,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Profile {
+    /// One kind of work after the other, as fast as it goes
+    Works,
+    /// Users and other servers at their own pace, SPECmail2001-like
+    Users,
 }
 
 #[derive(Serialize)]
 struct Report {
     messages: usize,
-    size_bytes: usize,
     sessions: usize,
     ours: Vec<Figure>,
     peers: Vec<Figure>,
@@ -64,51 +90,53 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), String> {
-    let load = Load {
-        messages: options.messages,
-        size_bytes: options.size_bytes,
-        sessions: options.sessions.max(1),
+    raise_open_files()?;
+    let text = match options.profile {
+        Profile::Works => works(options)?,
+        Profile::Users => users::run(&options.binary, options.messages_a_minute, options.seconds)?,
     };
-    let ours = measure(Server::ours(&options.binary)?, &load)?;
-    let peers = if options.alone { Vec::new() } else { measure(Server::peers()?, &load)? };
-    print_table(&ours, &peers);
-    let report =
-        Report { messages: load.messages, size_bytes: load.size_bytes, sessions: load.sessions, ours, peers };
-    let text = serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?;
     std::fs::write(&options.json, text).map_err(|e| format!("{}: {e}", options.json.display()))?;
     println!("\nThe same as JSON: {}", options.json.display());
     Ok(())
 }
 
-fn measure(server: Server, load: &Load) -> Result<Vec<Figure>, String> {
-    eprintln!("{}:", server.name);
-    let mut figures = Vec::new();
-    for (name, work) in work::ALL {
-        eprintln!("  {name}");
-        figures.push(work::time(name, &server, load, work)?);
+fn works(options: &Options) -> Result<String, String> {
+    let load = Load {
+        messages: options.messages.max(100),
+        sessions: options.sessions.max(1),
+        idle: options.idle,
+        only: options.only.clone(),
+    };
+    eprintln!("Making {} messages", load.messages);
+    let texts = text::Texts::new(load.messages);
+    let mut ours = Vec::new();
+    if load.wants(store_alone::NAME) {
+        eprintln!("The store alone");
+        ours.push(store_alone::measure(&texts)?);
     }
-    server.stop();
-    Ok(figures)
+    ours.extend(measure(Server::ours(&options.binary, Hash::Cheap, &[])?, &load, &texts)?);
+    if load.wants(work::ARGON) {
+        let server = Server::ours(&options.binary, Hash::Argon2id, &[])?;
+        ours.push(work::logins_with_argon(&server)?);
+        server.stop();
+    }
+    let peers = if options.alone { Vec::new() } else { measure(Server::peers()?, &load, &texts)? };
+    table::print(&ours, &peers);
+    let report = Report { messages: load.messages, sessions: load.sessions, ours, peers };
+    serde_json::to_string_pretty(&report).map_err(|e| e.to_string())
 }
 
-fn print_table(ours: &[Figure], peers: &[Figure]) {
-    println!("\n{:<26}{:>24}{:>28}{:>16}", "", "Twinmail", "Postfix + Dovecot", "ratio");
-    println!(
-        "{:<26}{:>12}{:>12}{:>14}{:>14}{:>8}{:>8}",
-        "work", "rate/s", "cpu s/1000", "rate/s", "cpu s/1000", "rate", "cpu"
-    );
-    for (index, own) in ours.iter().enumerate() {
-        print!("{:<26}{:>12.0}{:>12.3}", own.work, own.rate_per_s, own.cpu_s_per_1000);
-        if let Some(peer) = peers.get(index) {
-            let rate = own.rate_per_s / peer.rate_per_s;
-            print!("{:>14.0}{:>14.3}{rate:>7.1}x", peer.rate_per_s, peer.cpu_s_per_1000);
-            // Less than one tick of the kernel's clock is no figure to divide by.
-            if own.cpu_s_per_1000 > 0.0 {
-                print!("{:>7.1}x", peer.cpu_s_per_1000 / own.cpu_s_per_1000);
-            } else {
-                print!("{:>8}", "-");
-            }
-        }
-        println!();
-    }
+fn measure(server: Server, load: &Load, texts: &text::Texts) -> Result<Vec<Figure>, String> {
+    eprintln!("{}:", server.name);
+    let figures = work::all(&server, load, texts);
+    server.stop();
+    figures
+}
+
+/// Ten thousand connections need as many open files, here and in the server, which inherits the bound.
+fn raise_open_files() -> Result<(), String> {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).map_err(|e| format!("the bound of open files: {e}"))
 }

@@ -9,7 +9,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// Accounts `1u` to `NNu` that every server has.
-pub const ACCOUNTS: usize = 100;
+pub const ACCOUNTS: usize = 1_000;
+/// Accounts where each password costs real work.
+pub const ARGON_ACCOUNTS: usize = 50;
 /// Domain of the accounts.
 pub const DOMAIN: &str = "bench.test";
 /// Password of the accounts.
@@ -25,8 +27,12 @@ pub struct Server {
     pub smtp: u16,
     /// IMAP port with plain login.
     pub imap: u16,
+    /// IMAP port with TLS.
+    pub imaps: u16,
     /// POP3 port with plain login.
     pub pop3: u16,
+    /// Submission port, where there is one.
+    pub submission: u16,
     roots: Vec<u32>,
     kept: Kept,
 }
@@ -37,24 +43,30 @@ enum Kept {
 }
 
 impl Server {
-    /// Starts our mail service on a folder of its own.
-    pub fn ours(binary: &Path) -> Result<Self, String> {
+    /// Starts our mail service on a folder of its own, with more words on its command line.
+    pub fn ours(binary: &Path, hash: Hash, more: &[&str]) -> Result<Self, String> {
         let folder = fresh_folder()?;
-        let child = Command::new(binary)
-            .args(["serve", "--allow-plaintext", "--no-throttle", "--cheap-hash", "--port-base", "3000"])
-            .args(["--domain", DOMAIN, "--password", PASSWORD, "--numbered-accounts", &ACCOUNTS.to_string()])
+        let accounts = if hash == Hash::Cheap { ACCOUNTS } else { ARGON_ACCOUNTS };
+        let mut command = Command::new(binary);
+        command
+            .args(["serve", "--allow-plaintext", "--no-throttle", "--port-base", "3000"])
+            .args(["--domain", DOMAIN, "--password", PASSWORD, "--numbered-accounts", &accounts.to_string()])
             .arg("--data")
             .arg(folder.join("data"))
-            .stdout(Stdio::null())
-            .spawn()
-            .map_err(|e| format!("{}: {e}", binary.display()))?;
-        let roots = vec![child.id()];
+            .args(more)
+            .stdout(Stdio::null());
+        if hash == Hash::Cheap {
+            command.arg("--cheap-hash");
+        }
+        let child = command.spawn().map_err(|e| format!("{}: {e}", binary.display()))?;
         let server = Self {
             name: "Twinmail",
             smtp: 3025,
             imap: 3143,
+            imaps: 3993,
             pop3: 3110,
-            roots,
+            submission: 3587,
+            roots: vec![child.id()],
             kept: Kept::Ours { child, folder },
         };
         server.started()
@@ -78,7 +90,9 @@ impl Server {
             name: "Postfix + Dovecot",
             smtp: port("SMTP_PORT")?,
             imap: port("IMAP_PORT")?,
+            imaps: port("IMAPS_PORT")?,
             pop3: port("POP3_PORT")?,
+            submission: 0,
             roots: roots.unwrap_or_default(),
             kept: Kept::Peers { environment },
         };
@@ -96,7 +110,7 @@ impl Server {
 
     fn wait(&self) -> Result<(), String> {
         let end = Instant::now() + START_WAIT;
-        for port in [self.smtp, self.imap, self.pop3] {
+        for port in [self.smtp, self.imap, self.imaps, self.pop3] {
             while TcpStream::connect(("127.0.0.1", port)).is_err() {
                 if Instant::now() > end {
                     return Err(format!("{} does not listen on port {port}", self.name));
@@ -109,16 +123,22 @@ impl Server {
 
     /// CPU seconds of the server's process trees so far, ended children included.
     pub fn cpu_s(&self) -> f64 {
-        let stats = process_stats();
-        let mut todo = self.roots.clone();
-        let mut ticks = 0;
-        while let Some(pid) = todo.pop() {
-            if let Some(stat) = stats.get(&pid) {
-                ticks += stat.ticks;
-                todo.extend(stats.iter().filter(|(_, s)| s.parent == pid).map(|(pid, _)| *pid));
-            }
-        }
-        ticks as f64 / TICKS_PER_S
+        cpu_s(&self.roots)
+    }
+
+    /// Memory of the process trees now, shared pages counted once (PSS), in KiB.
+    pub fn memory_kib(&self) -> u64 {
+        let pss = |pid: u32| {
+            let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+            let line = text.lines().find(|line| line.starts_with("Pss:"))?;
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        };
+        tree(&self.roots, &process_stats()).into_iter().filter_map(pss).sum()
+    }
+
+    /// Whether it is our own service.
+    pub fn is_ours(&self) -> bool {
+        matches!(self.kept, Kept::Ours { .. })
     }
 
     /// Ends the server and removes its files.
@@ -136,6 +156,31 @@ impl Server {
             }
         }
     }
+}
+
+/// What a password costs our service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hash {
+    /// Next to nothing: the work is about something else.
+    Cheap,
+    /// Argon2id as it is shipped.
+    Argon2id,
+}
+
+/// CPU seconds of process trees so far, ended children included.
+pub fn cpu_s(roots: &[u32]) -> f64 {
+    let stats = process_stats();
+    let ticks: u64 = tree(roots, &stats).iter().filter_map(|pid| stats.get(pid)).map(|stat| stat.ticks).sum();
+    ticks as f64 / TICKS_PER_S
+}
+
+fn tree(roots: &[u32], stats: &HashMap<u32, Stat>) -> Vec<u32> {
+    let (mut todo, mut found) = (roots.to_vec(), Vec::new());
+    while let Some(pid) = todo.pop() {
+        todo.extend(stats.iter().filter(|(_, stat)| stat.parent == pid).map(|(pid, _)| *pid));
+        found.push(pid);
+    }
+    found
 }
 
 /// USER_HZ is 100 on every Linux that Debian ships.
