@@ -84,6 +84,27 @@ pub enum StoreError {
     /// The mailbox holds no messages, only other mailboxes.
     #[error("the mailbox cannot hold messages")]
     NotSelectable,
+    /// The access control list is full.
+    #[error("a mailbox has at most {max} entries in its access control list")]
+    TooManyAclEntries {
+        /// The bound.
+        max: usize,
+    },
+    /// An annotation cannot have this name.
+    #[error("an annotation cannot have the name {0}")]
+    BadMetadataName(String),
+    /// An annotation is too long.
+    #[error("an annotation has at most {max} bytes")]
+    MetadataTooBig {
+        /// The bound.
+        max: usize,
+    },
+    /// No room for another annotation.
+    #[error("there are too many annotations")]
+    TooManyMetadata,
+    /// The special use cannot be given to this mailbox.
+    #[error("the special use {0} cannot be given to this mailbox")]
+    BadSpecialUse(&'static str),
     /// No room for another keyword.
     #[error("a mailbox has at most {max} different keywords")]
     TooManyKeywords {

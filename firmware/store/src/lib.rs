@@ -24,22 +24,27 @@
 //! constant of its module. No memory map is used on mail.db, because a lost array must be an error,
 //! not a SIGBUS.
 
+mod acl;
 mod changes;
 mod check;
 mod delivery;
 mod directory;
 mod error;
+mod feed;
 mod flags;
 mod mailbox;
+mod metadata;
 mod queue;
 mod reader;
 mod reserve;
 mod schema;
 mod segment;
+mod sharing;
 mod store;
 mod watchers;
 mod writer;
 
+pub use acl::{ACL_ENTRIES_MAX, ANYONE, AclChange, AclEntry, Rights, SharedMailbox};
 pub use changes::{Changes, Entry, Row, Snapshot};
 pub use check::CheckReport;
 pub use delivery::{
@@ -48,8 +53,14 @@ pub use delivery::{
 };
 pub use directory::{Account, AccountId, Alias, Domain, DomainId, PasswordHash, Quota, Resolution, Target};
 pub use error::StoreError;
+pub use feed::{FEED_EVENTS_MAX, Feed, Heard, MailboxEvent};
 pub use flags::{FlagAction, FlagNames, Flags, StoreFlags, Stored};
-pub use mailbox::{Mailbox, MailboxId, SpecialUse, Subscription, canonical_name};
+pub use mailbox::{
+    DELIMITER, MAILBOXES_MAX, Mailbox, MailboxId, OTHER_USERS, SpecialUse, Subscription, canonical_name,
+};
+pub use metadata::{
+    METADATA_ENTRIES_MAX, METADATA_NAME_BYTES_MAX, METADATA_VALUE_BYTES_MAX, MetadataEntry, metadata_name,
+};
 pub use queue::{DueItem, Outcome, Outgoing, OutgoingRecipient, QueueEntry, QueueId, Settlement};
 pub use store::Store;
 

@@ -1,6 +1,9 @@
 //! Mailboxes: names, special uses, counts.
 
+use std::borrow::Cow;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use crate::{AccountId, ModSeq, StoreError, Uid};
 
@@ -16,6 +19,9 @@ pub const NAME_BYTES_MAX: usize = 512;
 pub const NAME_LEVELS_MAX: usize = 20;
 /// Mailboxes one account can have.
 pub const MAILBOXES_MAX: usize = 5_000;
+
+/// First level of the names under which a user sees other users' mailboxes; no mailbox can be made there.
+pub const OTHER_USERS: &str = "Other Users";
 
 /// Special use, RFC 6154.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,11 +50,16 @@ impl SpecialUse {
         }
     }
 
+    const EVERY: [Self; 5] = [Self::Archive, Self::Drafts, Self::Junk, Self::Sent, Self::Trash];
+
+    /// From an attribute in any case; `None` for one that no mailbox here can have.
+    pub fn from_attribute(attribute: &str) -> Option<Self> {
+        Self::EVERY.into_iter().find(|used| used.attribute().eq_ignore_ascii_case(attribute))
+    }
+
     /// From the stored number.
     fn from_stored(number: i64) -> Option<Self> {
-        [Self::Archive, Self::Drafts, Self::Junk, Self::Sent, Self::Trash]
-            .into_iter()
-            .find(|special_use| *special_use as i64 == number)
+        Self::EVERY.into_iter().find(|special_use| *special_use as i64 == number)
     }
 }
 
@@ -94,16 +105,20 @@ pub struct Subscription {
     pub exists: bool,
 }
 
-/// The name as the store keeps it: `INBOX` in capitals in the first level, no `/` at either end.
+/// The name as the store keeps it: in Unicode's form NFC, `INBOX` in capitals in the first level, no `/` at
+/// either end (RFC 9051 section 5.1, RFC 5198 section 2).
 pub fn canonical_name(name: &str) -> Result<String, StoreError> {
     let bad = || StoreError::BadMailboxName(name.chars().take(80).collect());
-    let trimmed = name.strip_suffix(DELIMITER).unwrap_or(name);
+    let composed: Cow<'_, str> =
+        if is_nfc(name) { Cow::Borrowed(name) } else { Cow::Owned(name.chars().nfc().collect()) };
+    let trimmed = composed.strip_suffix(DELIMITER).unwrap_or(&composed);
     let levels = trimmed.split(DELIMITER).count();
     let empty_level = trimmed.split(DELIMITER).any(str::is_empty);
     if empty_level || levels > NAME_LEVELS_MAX || trimmed.len() > NAME_BYTES_MAX {
         return Err(bad());
     }
-    if trimmed.chars().any(char::is_control) {
+    // Besides control characters, the separators of lines and paragraphs are not for names.
+    if trimmed.chars().any(|letter| letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}')) {
         return Err(bad());
     }
     let (first, rest) = trimmed.split_at(trimmed.find(DELIMITER).unwrap_or(trimmed.len()));
@@ -113,11 +128,12 @@ pub fn canonical_name(name: &str) -> Result<String, StoreError> {
     Ok(trimmed.to_owned())
 }
 
-const SELECT: &str =
-    "SELECT id, account, name, uid_validity, uid_next, modseq, first_recent, messages, unseen, deleted,
-    bytes, special_use, selectable, keywords FROM mailboxes JOIN counters ON mailbox = id WHERE";
+/// The columns that [`read_mailbox`] reads, for a statement that joins `mailboxes` and `counters`.
+pub(crate) const SELECT_COLUMNS: &str =
+    "mailboxes.id, mailboxes.account, mailboxes.name, uid_validity, uid_next, modseq, first_recent, counters.messages,
+     unseen, deleted, counters.bytes, special_use, selectable, keywords";
 
-fn read_mailbox(row: &Row<'_>) -> rusqlite::Result<Mailbox> {
+pub(crate) fn read_mailbox(row: &Row<'_>) -> rusqlite::Result<Mailbox> {
     Ok(Mailbox {
         id: MailboxId(row.get(0)?),
         account: AccountId(row.get(1)?),
@@ -136,13 +152,17 @@ fn read_mailbox(row: &Row<'_>) -> rusqlite::Result<Mailbox> {
     })
 }
 
+fn select(which: &str) -> String {
+    format!("SELECT {SELECT_COLUMNS} FROM mailboxes JOIN counters ON mailbox = id WHERE {which}")
+}
+
 /// Keywords as stored: separated by blanks.
 pub(crate) fn split_keywords(text: &str) -> Vec<String> {
     text.split_ascii_whitespace().map(str::to_owned).collect()
 }
 
 pub(crate) fn by_id(database: &Connection, id: MailboxId) -> Result<Option<Mailbox>, StoreError> {
-    let mut statement = database.prepare_cached(&format!("{SELECT} id = ?1"))?;
+    let mut statement = database.prepare_cached(&select("id = ?1"))?;
     Ok(statement.query_row([id.0], read_mailbox).optional()?)
 }
 
@@ -152,14 +172,13 @@ pub(crate) fn by_name(
     name: &str,
 ) -> Result<Option<Mailbox>, StoreError> {
     let Ok(name) = canonical_name(name) else { return Ok(None) };
-    let mut statement = database.prepare_cached(&format!("{SELECT} account = ?1 AND name = ?2"))?;
+    let mut statement = database.prepare_cached(&select("account = ?1 AND name = ?2"))?;
     Ok(statement.query_row(params![account.0, name], read_mailbox).optional()?)
 }
 
 /// All of an account, INBOX first.
 pub(crate) fn of_account(database: &Connection, account: AccountId) -> Result<Vec<Mailbox>, StoreError> {
-    let mut statement =
-        database.prepare_cached(&format!("{SELECT} account = ?1 ORDER BY name <> 'INBOX', name"))?;
+    let mut statement = database.prepare_cached(&select("account = ?1 ORDER BY name <> 'INBOX', name"))?;
     let rows = statement.query_map([account.0], read_mailbox)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -190,12 +209,13 @@ mod tests {
             ("inboxes", "inboxes"),
             ("a/b/", "a/b"),
             ("邮件", "邮件"),
+            ("Entwu\u{308}rfe", "Entw\u{fc}rfe"),
         ] {
             assert_eq!(canonical_name(name).unwrap(), kept);
         }
         let long = "x".repeat(NAME_BYTES_MAX + 1);
         let deep = ["x"; NAME_LEVELS_MAX + 1].join("/");
-        for bad in ["", "/", "/a", "a//b", "a\nb", &long, &deep] {
+        for bad in ["", "/", "/a", "a//b", "a\nb", "a\u{2028}", "a\u{85}", &long, &deep] {
             assert!(canonical_name(bad).is_err(), "{bad}");
         }
     }

@@ -123,7 +123,7 @@ CREATE INDEX queue_by_message ON queue(message);
 
 /// Tables that came after the first release of the format, each kept by the module it belongs to. Their
 /// statements say IF NOT EXISTS: an older store gets them when it is opened.
-const LATER_TABLES: &[&str] = &[];
+const LATER_TABLES: &[&str] = &[crate::acl::TABLES, crate::metadata::TABLES];
 
 /// Columns that came later: table, column, declaration with its default.
 const LATER_COLUMNS: &[(&str, &str, &str)] = &[];

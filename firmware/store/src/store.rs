@@ -11,6 +11,7 @@ use rustix::fs::FlockOperation;
 use tokio::sync::watch;
 
 use crate::directory::{self, Which};
+use crate::feed::Feeds;
 use crate::reader::Readers;
 use crate::segment::{MESSAGE_BYTES_MAX, SegmentFiles};
 use crate::writer::{Cost, Shared, Writer};
@@ -64,6 +65,7 @@ impl Store {
         let shared = Shared {
             files: Arc::new(SegmentFiles::new(dir.join("segments"))),
             watchers: Arc::default(),
+            feeds: Arc::default(),
             queue: watch::Sender::new(0),
             failed: watch::Sender::new(None),
             reclaiming: Arc::default(),
@@ -460,6 +462,15 @@ impl Store {
         Err(StoreError::Busy)
     }
 
+    /// The connections that read, for the modules of single parts of the store.
+    pub(crate) fn readers(&self) -> &Readers {
+        &self.inner.readers
+    }
+
+    pub(crate) fn feeds(&self) -> &Arc<Feeds> {
+        &self.inner.shared.feeds
+    }
+
     async fn small<T: Send + 'static>(
         &self,
         run: impl FnMut(&mut crate::writer::Ledger) -> Result<T, StoreError> + Send + 'static,
@@ -467,7 +478,8 @@ impl Store {
         self.inner.writer.submit(Cost::SMALL, run).await
     }
 
-    async fn growing<T: Send + 'static>(
+    /// A change that adds rows.
+    pub(crate) async fn growing<T: Send + 'static>(
         &self,
         run: impl FnMut(&mut crate::writer::Ledger) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {

@@ -29,8 +29,12 @@ async fn create_makes_the_levels_above() {
     assert!(matches!(again, Err(StoreError::Exists(_))));
     let bad = t.store.create_mailbox(t.alice, "a//b", None).await;
     assert!(matches!(bad, Err(StoreError::BadMailboxName(_))));
-    let taken = t.store.create_mailbox(t.alice, "Gesendet", Some(SpecialUse::Sent)).await;
-    assert!(matches!(taken, Err(StoreError::MailboxProtected(_))));
+    for bad in ["a*b", "50%", "Other Users/x", "other users"] {
+        let bad = t.store.create_mailbox(t.alice, bad, None).await;
+        assert!(matches!(bad, Err(StoreError::BadMailboxName(_))));
+    }
+    t.store.create_mailbox(t.alice, "Gesendet", Some(SpecialUse::Sent)).await.unwrap();
+    assert_eq!(t.mailbox(t.alice, "Gesendet").special_use, Some(SpecialUse::Sent));
     let nobody = t.store.create_mailbox(AccountId(77), "x", None).await;
     assert!(matches!(nobody, Err(StoreError::NoSuchAccount)));
 }

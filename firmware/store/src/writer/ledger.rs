@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::appender::Appender;
 use super::memory::Memory;
+use crate::feed::MailboxEvent;
 use crate::schema::{FIRST_MAILBOX, meta, set_meta};
 use crate::segment::SegmentFiles;
 use crate::{AccountId, BodyId, MailboxId, ModSeq, Quota, StoreError, Uid};
@@ -40,6 +41,10 @@ pub(crate) struct MailboxState {
 #[derive(Default)]
 pub(crate) struct Notices {
     pub mailboxes: Vec<(MailboxId, ModSeq)>,
+    /// The same mailboxes, as far as they are there, with their accounts.
+    pub changed: Vec<(AccountId, MailboxId)>,
+    /// What happened to mailboxes themselves.
+    pub events: Vec<(AccountId, MailboxEvent)>,
     pub queue: bool,
 }
 
@@ -54,6 +59,8 @@ pub(crate) struct Ledger {
     next_mailbox: i64,
     /// Mailboxes deleted in this transaction.
     gone: Vec<MailboxId>,
+    /// What happened to mailboxes in this transaction.
+    events: Vec<(AccountId, MailboxEvent)>,
     pub(super) queue_changed: bool,
     now_s: i64,
 }
@@ -72,6 +79,7 @@ impl Ledger {
             next_body_written: next_body,
             next_mailbox,
             gone: Vec::new(),
+            events: Vec::new(),
             queue_changed: false,
             now_s: 0,
         })
@@ -97,7 +105,7 @@ impl Ledger {
     ) -> Result<T, StoreError> {
         self.mailboxes.begin_request();
         self.usages.begin_request();
-        let (mark, gone) = (self.appender.mark(), self.gone.len());
+        let (mark, gone, events) = (self.appender.mark(), self.gone.len(), self.events.len());
         self.run("SAVEPOINT request", [])?;
         let result = run(self);
         if result.is_err() {
@@ -109,6 +117,7 @@ impl Ledger {
             self.usages.go_back();
             self.appender.go_back(mark);
             self.gone.truncate(gone);
+            self.events.truncate(events);
             self.run("ROLLBACK TO request", [])?;
         }
         self.run("RELEASE request", [])?;
@@ -117,7 +126,11 @@ impl Ledger {
 
     /// Makes everything durable: bodies first, then the rows that name them.
     pub fn commit(&mut self) -> Result<Notices, StoreError> {
-        let mut notices = Notices { mailboxes: Vec::new(), queue: std::mem::take(&mut self.queue_changed) };
+        let mut notices = Notices {
+            events: std::mem::take(&mut self.events),
+            queue: std::mem::take(&mut self.queue_changed),
+            ..Notices::default()
+        };
         self.write_mailboxes(&mut notices)?;
         self.write_usages()?;
         notices.mailboxes.extend(self.gone.drain(..).map(|mailbox| (mailbox, 0)));
@@ -137,6 +150,7 @@ impl Ledger {
         self.mailboxes.clear();
         self.usages.clear();
         self.gone.clear();
+        self.events.clear();
         self.queue_changed = false;
         self.appender.roll_back();
         // SQLite has rolled back by itself after some errors.
@@ -211,6 +225,11 @@ impl Ledger {
     pub fn forget_mailbox(&mut self, id: MailboxId) {
         self.mailboxes.forget(id);
         self.gone.push(id);
+    }
+
+    /// Remembers what is told to feeds when the transaction is durable.
+    pub fn note_event(&mut self, account: AccountId, event: MailboxEvent) {
+        self.events.push((account, event));
     }
 
     /// What an account uses and may use.
@@ -307,6 +326,7 @@ impl Ledger {
                 ],
             )?;
             notices.mailboxes.push((id, state.modseq as ModSeq));
+            notices.changed.push((state.account, id));
         }
         Ok(())
     }

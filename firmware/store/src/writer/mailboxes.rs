@@ -3,7 +3,10 @@
 use rusqlite::params;
 
 use super::Ledger;
-use crate::mailbox::{DELIMITER, MAILBOXES_MAX, NAME_BYTES_MAX, canonical_name};
+use crate::feed::MailboxEvent;
+use crate::mailbox::{
+    DELIMITER, MAILBOXES_MAX, NAME_BYTES_MAX, NAME_LEVELS_MAX, OTHER_USERS, canonical_name,
+};
 use crate::{AccountId, MailboxId, SpecialUse, StoreError, Uid};
 
 /// Mailboxes every account begins with, beside its INBOX.
@@ -29,36 +32,63 @@ impl Ledger {
         Ok(())
     }
 
-    /// CREATE, with the levels above it.
+    /// CREATE, with the levels above it. Each new mailbox has the access control list of the one above it.
     pub fn create_mailbox(
         &mut self,
         account: AccountId,
         name: &str,
         special_use: Option<SpecialUse>,
     ) -> Result<MailboxId, StoreError> {
-        let name = canonical_name(name)?;
+        let name = new_name(name)?;
+        let id = self.make_mailbox(account, &name, special_use)?;
+        self.note_event(account, MailboxEvent::Created { mailbox: id, name });
+        Ok(id)
+    }
+
+    fn make_mailbox(
+        &mut self,
+        account: AccountId,
+        name: &str,
+        special_use: Option<SpecialUse>,
+    ) -> Result<MailboxId, StoreError> {
         self.usage(account)?;
-        if let Some(special_use) = special_use {
-            let taken = "SELECT name FROM mailboxes WHERE account = ?1 AND special_use = ?2";
-            let taken =
-                self.find(taken, params![account.0, special_use as i64], |row| row.get::<_, String>(0))?;
-            if let Some(taken) = taken {
-                return Err(StoreError::MailboxProtected(taken));
-            }
-        }
-        if let Some(id) = self.mailbox_named(account, &name)? {
+        if let Some(id) = self.mailbox_named(account, name)? {
             if self.mailbox(id)?.selectable {
-                return Err(StoreError::Exists(name));
+                return Err(StoreError::Exists(name.to_owned()));
             }
             // What was deleted above its children comes back empty, with new numbers.
             self.run("DELETE FROM mailboxes WHERE id = ?1", [id.0])?;
             self.run("DELETE FROM counters WHERE mailbox = ?1", [id.0])?;
             self.forget_mailbox(id);
         }
-        self.create_levels_above(account, &name)?;
+        let parent = self.create_levels_above(account, name)?;
         let id = self.new_mailbox()?;
-        self.insert_mailbox(id, account, &name, special_use, true)?;
+        self.insert_mailbox(id, account, name, special_use, true)?;
+        if let Some(parent) = parent {
+            self.inherit_acl(id, parent)?;
+        }
         Ok(id)
+    }
+
+    /// Gives a mailbox a special use, or takes it away.
+    pub fn set_special_use(
+        &mut self,
+        mailbox: MailboxId,
+        special_use: Option<SpecialUse>,
+    ) -> Result<(), StoreError> {
+        let account = self.mailbox(mailbox)?.account;
+        // The INBOX of an account has the account's number.
+        if let Some(special_use) = special_use.filter(|_| mailbox.0 == account.0) {
+            return Err(StoreError::BadSpecialUse(special_use.attribute()));
+        }
+        self.run(
+            "UPDATE mailboxes SET special_use = ?2 WHERE id = ?1",
+            params![mailbox.0, special_use.map(|used| used as i64)],
+        )?;
+        let names = vec!["/private/specialuse".to_owned()];
+        let event = MailboxEvent::Metadata { mailbox: Some(mailbox), only: Some(account), names };
+        self.note_event(account, event);
+        Ok(())
     }
 
     /// DELETE: RFC 3501 6.3.4.
@@ -84,31 +114,39 @@ impl Ledger {
             let id = self.new_mailbox()?;
             self.insert_mailbox(id, account, &name, None, false)?;
         }
+        self.note_event(account, MailboxEvent::Deleted { mailbox: id, name });
         Ok(())
     }
 
     /// RENAME: RFC 3501 6.3.5.
     pub fn rename_mailbox(&mut self, account: AccountId, from: &str, to: &str) -> Result<(), StoreError> {
-        let (from, to) = (canonical_name(from)?, canonical_name(to)?);
+        let (from, to) = (canonical_name(from)?, new_name(to)?);
         let id = self.mailbox_named(account, &from)?.ok_or(StoreError::NoSuchMailbox)?;
         if self.mailbox_named(account, &to)?.is_some() {
             return Err(StoreError::Exists(to));
         }
         if from == "INBOX" {
-            let target = self.create_mailbox(account, &to, None)?;
+            let target = self.make_mailbox(account, &to, None)?;
             self.copy(id, &[1..=Uid::MAX], target, true)?;
+            self.note_event(account, MailboxEvent::Renamed { mailbox: target, from, to });
             return Ok(());
         }
         let (first, end) = below(&from);
         if to >= first && to < end {
             return Err(StoreError::BadMailboxName(to));
         }
-        let longest: Option<i64> = self.find(
-            "SELECT max(length(CAST(name AS BLOB))) FROM mailboxes WHERE account = ?1 AND name >= ?2 AND name < ?3",
-            params![account.0, first, end],
-            |row| row.get(0),
-        )?.flatten();
-        if longest.unwrap_or(0) as usize + to.len() > NAME_BYTES_MAX + from.len() {
+        let (longest, deepest): (Option<i64>, Option<i64>) = self
+            .find(
+                "SELECT max(length(CAST(name AS BLOB))), max(length(name) - length(replace(name, '/', '')))
+                 FROM mailboxes WHERE account = ?1 AND name >= ?2 AND name < ?3",
+                params![account.0, first, end],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )?
+            .unwrap_or_default();
+        let levels = |name: &str| name.matches(DELIMITER).count() + 1;
+        if longest.unwrap_or(0) as usize + to.len() > NAME_BYTES_MAX + from.len()
+            || deepest.unwrap_or(0) as usize + 1 + levels(&to) > NAME_LEVELS_MAX + levels(&from)
+        {
             return Err(StoreError::BadMailboxName(to));
         }
         self.create_levels_above(account, &to)?;
@@ -117,6 +155,7 @@ impl Ledger {
              WHERE account = ?1 AND (name = ?3 OR (name >= ?4 AND name < ?5))",
             params![account.0, to, from, first, end],
         )?;
+        self.note_event(account, MailboxEvent::Renamed { mailbox: id, from, to });
         Ok(())
     }
 
@@ -129,12 +168,14 @@ impl Ledger {
             if count.unwrap_or(0) as usize >= MAILBOXES_MAX {
                 return Err(StoreError::TooManyMailboxes { max: MAILBOXES_MAX });
             }
-            self.run(
-                "INSERT OR IGNORE INTO subscriptions (account, name) VALUES (?1, ?2)",
-                params![account.0, name],
-            )?;
+        }
+        let sql = if on {
+            "INSERT OR IGNORE INTO subscriptions (account, name) VALUES (?1, ?2)"
         } else {
-            self.run("DELETE FROM subscriptions WHERE account = ?1 AND name = ?2", params![account.0, name])?;
+            "DELETE FROM subscriptions WHERE account = ?1 AND name = ?2"
+        };
+        if self.run(sql, params![account.0, name])? > 0 {
+            self.note_event(account, MailboxEvent::Subscription { name });
         }
         Ok(())
     }
@@ -161,15 +202,28 @@ impl Ledger {
         Ok(())
     }
 
-    fn create_levels_above(&mut self, account: AccountId, name: &str) -> Result<(), StoreError> {
+    /// Returns the mailbox next above, which exists now.
+    fn create_levels_above(
+        &mut self,
+        account: AccountId,
+        name: &str,
+    ) -> Result<Option<MailboxId>, StoreError> {
+        let mut above = None;
         for (at, _) in name.match_indices(DELIMITER) {
             let level = &name[..at];
-            if self.mailbox_named(account, level)?.is_none() {
-                let id = self.new_mailbox()?;
-                self.insert_mailbox(id, account, level, None, true)?;
+            if let Some(id) = self.mailbox_named(account, level)? {
+                above = Some(id);
+                continue;
             }
+            let id = self.new_mailbox()?;
+            self.insert_mailbox(id, account, level, None, true)?;
+            if let Some(above) = above {
+                self.inherit_acl(id, above)?;
+            }
+            self.note_event(account, MailboxEvent::Created { mailbox: id, name: level.to_owned() });
+            above = Some(id);
         }
-        Ok(())
+        Ok(above)
     }
 
     fn insert_mailbox(
@@ -198,6 +252,17 @@ impl Ledger {
         )?;
         Ok(())
     }
+}
+
+/// A name that a mailbox can get. LIST could not ask for one with wildcards in it, and other users'
+/// mailboxes have their own place.
+fn new_name(name: &str) -> Result<String, StoreError> {
+    let name = canonical_name(name)?;
+    let first = name.split(DELIMITER).next().unwrap_or_default();
+    if name.contains(['*', '%']) || first.eq_ignore_ascii_case(OTHER_USERS) {
+        return Err(StoreError::BadMailboxName(name.chars().take(80).collect()));
+    }
+    Ok(name)
 }
 
 /// The range of names below a name: from `name/` to the first name that is not below.

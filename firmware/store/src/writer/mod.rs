@@ -14,6 +14,7 @@ mod memory;
 mod messages;
 mod queue;
 mod reclaim;
+mod sharing;
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -28,6 +29,7 @@ pub(crate) use job::Cost;
 pub(crate) use ledger::Ledger;
 
 use crate::StoreError;
+use crate::feed::Feeds;
 use crate::reserve::Reserve;
 use crate::segment::{MESSAGE_BYTES_MAX, SegmentFiles};
 use crate::watchers::Watchers;
@@ -66,6 +68,7 @@ pub(crate) struct Writer {
 pub(crate) struct Shared {
     pub files: Arc<SegmentFiles>,
     pub watchers: Arc<Watchers>,
+    pub feeds: Arc<Feeds>,
     pub queue: watch::Sender<u64>,
     pub failed: watch::Sender<Option<String>>,
     /// Held by a check: no segment goes while one runs.
@@ -276,6 +279,7 @@ impl Thread {
 
     fn publish(&self, notices: Notices) {
         self.shared.watchers.publish(&notices.mailboxes);
+        self.shared.feeds.publish(&notices.changed, &notices.events);
         if notices.queue {
             self.shared.queue.send_modify(|count| *count = count.wrapping_add(1));
         }
