@@ -1,8 +1,9 @@
 //! The mail store: SQLite for what is indexed, segments for bodies, one group-committing writer.
 //!
-//! What a call has answered is on the disk array: bodies are synced before the transaction that names
-//! them commits, the commit is synced before any ticket is answered, and after the first failed
-//! write, sync or commit nothing is ever acknowledged again ([`Store::failed`]).
+//! What a call has answered is on the disk array: a batch's bodies have left for the disk before its
+//! transaction is written to the log, the log is synced before any ticket is answered or any reader sees
+//! a row, and after the first failed write, sync or commit nothing is ever acknowledged again
+//! ([`Store::failed`]).
 //!
 //! It never speaks a protocol, never parses a message (`message` does, in the caller's thread), and
 //! knows of clusters only the epoch: a store that has served a higher one refuses to open.
@@ -19,8 +20,18 @@
 //! ```
 //!
 //! A body is stored once, however many recipients and mailboxes name it: `bodies.refs` counts them.
-//! A row never names bytes that are not synced; bytes without a row (a torn tail) lie behind the
-//! segment's committed end and are overwritten. Every queue, pool, batch and log is bounded by a
+//! One sync makes a batch durable, bodies and rows. The bodies overwrite blocks that were written with
+//! zeros and synced before, in a file system that overwrites in place, so nothing but their bytes has to
+//! reach the disk; they are written out and awaited before the log is; and the sync of the log, on the
+//! same disk, flushes the disk's cache with both in it. Where one of these does not hold (another file
+//! system, a new segment, a batch in two segments, no zeros yet, a body that is moved) the segment is
+//! synced first. Nor is the disk's word taken for the flush: a segment's row says where the last batch
+//! began (`settled_bytes`), its records carry checksums, and what is not whole at the next start was
+//! never acknowledged, for the next batch is not begun before the sync has returned; it is removed with
+//! its rows. Cut the log anywhere in its last transaction, and SQLite ends at the one before; bytes
+//! without a row lie behind the segment's committed end and are overwritten.
+//!
+//! Every queue, pool, batch and log is bounded by a
 //! constant of its module. No memory map is used on mail.db, because a lost array must be an error,
 //! not a SIGBUS.
 
@@ -42,6 +53,7 @@ mod segment;
 mod sharing;
 mod store;
 mod watchers;
+mod writeback;
 mod writer;
 
 pub use acl::{ACL_ENTRIES_MAX, ANYONE, AclChange, AclEntry, Rights, SharedMailbox};

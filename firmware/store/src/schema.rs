@@ -126,7 +126,7 @@ CREATE INDEX queue_by_message ON queue(message);
 const LATER_TABLES: &[&str] = &[crate::acl::TABLES, crate::metadata::TABLES];
 
 /// Columns that came later: table, column, declaration with its default.
-const LATER_COLUMNS: &[(&str, &str, &str)] = &[];
+const LATER_COLUMNS: &[(&str, &str, &str)] = &[("segments", "settled_bytes", "INTEGER")];
 
 /// Opens the connection that writes.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use rusqlite::{Connection, params};
 
+use super::ahead::{Ahead, Space};
 use crate::segment::{HEAD_BYTES, Head, SEGMENT_BYTES, SegmentFiles, record_bytes};
-use crate::{Body, BodyId, BodyRef, StoreError};
+use crate::{Body, BodyId, BodyRef, StoreError, writeback};
 
 /// Space asked of the file system ahead of the tail, so that appends do not each grow the file.
 const AHEAD_BYTES: u64 = 8 * 1024 * 1024;
@@ -36,6 +38,9 @@ pub(crate) struct SegmentRow {
     pub live_bytes: u64,
     /// Records before this offset have been moved elsewhere.
     pub compacted_bytes: u64,
+    /// Records before this offset were durable before the last commit that added some. Those behind it
+    /// became durable together with their rows, and are looked at when the store is opened.
+    pub settled_bytes: u64,
     pub state: SegmentState,
 }
 
@@ -53,6 +58,10 @@ struct Current {
     file: Arc<File>,
     /// End of the space asked for.
     ahead: u64,
+    /// Where it can be overwritten.
+    space: Arc<Space>,
+    /// What is on its way to the disk, to be awaited before the commit.
+    begun: Option<Range<u64>>,
 }
 
 /// Where to go back to when a request fails.
@@ -62,9 +71,10 @@ pub(crate) struct Mark {
     undo: usize,
 }
 
-/// Appends bodies; nothing is written before [`Appender::flush`].
+/// Appends bodies; nothing is written before [`Appender::write`].
 pub(crate) struct Appender {
     files: Arc<SegmentFiles>,
+    ahead: Ahead,
     current: Option<Current>,
     rows: BTreeMap<u32, SegmentRow>,
     /// Every change since the last commit: segment, and its row before.
@@ -72,12 +82,24 @@ pub(crate) struct Appender {
     pending: Vec<Pending>,
     /// Segments that begin in this batch.
     created: Vec<u32>,
+    /// Bodies have been moved in this batch: the bytes they had elsewhere must not go before these are
+    /// durable for certain.
+    moved: bool,
 }
 
 impl Appender {
-    pub fn load(files: Arc<SegmentFiles>, database: &Connection) -> Result<Self, StoreError> {
+    pub fn load(files: Arc<SegmentFiles>, ahead: Ahead, database: &Connection) -> Result<Self, StoreError> {
         let rows = load_rows(database)?;
-        Ok(Self { files, current: None, rows, undo: Vec::new(), pending: Vec::new(), created: Vec::new() })
+        Ok(Self {
+            files,
+            ahead,
+            current: None,
+            rows,
+            undo: Vec::new(),
+            pending: Vec::new(),
+            created: Vec::new(),
+            moved: false,
+        })
     }
 
     pub fn files(&self) -> &Arc<SegmentFiles> {
@@ -91,11 +113,22 @@ impl Appender {
         self.place_record(head, body.bytes.clone())
     }
 
-    /// Gives a record its place; the checksum in its head is taken as it is.
-    pub fn place_record(&mut self, head: Head, message: Bytes) -> BodyRef {
+    /// Gives a body another place; the checksum in its head is taken as it is.
+    pub fn place_again(&mut self, head: Head, message: Bytes) -> BodyRef {
+        self.moved = true;
+        self.place_record(head, message)
+    }
+
+    fn place_record(&mut self, head: Head, message: Bytes) -> BodyRef {
         let need = record_bytes(head.length);
         let segment = self.segment_with_room(need);
-        let new = SegmentRow { bytes: 0, live_bytes: 0, compacted_bytes: 0, state: SegmentState::Open };
+        let new = SegmentRow {
+            bytes: 0,
+            live_bytes: 0,
+            compacted_bytes: 0,
+            settled_bytes: 0,
+            state: SegmentState::Open,
+        };
         let row = self.rows.get(&segment).copied().unwrap_or(new);
         let offset = row.bytes;
         self.set(
@@ -158,7 +191,10 @@ impl Appender {
     /// Forgets everything since the last commit.
     pub fn roll_back(&mut self) {
         self.go_back(Mark { pending: 0, undo: 0 });
-        self.current = None;
+        self.moved = false;
+        // The file stays open unless it was new: its space may be in the making.
+        let rows = &self.rows;
+        self.current = self.current.take().filter(|current| rows.contains_key(&current.id));
     }
 
     fn set(&mut self, segment: u32, row: Option<SegmentRow>) {
@@ -169,12 +205,29 @@ impl Appender {
         self.undo.push((segment, before));
     }
 
-    /// Writes and syncs all waiting records, and the rows of their segments. Before the commit.
-    pub fn flush(&mut self, database: &Connection) -> Result<(), StoreError> {
-        self.write_pending()?;
+    /// Writes all waiting records. What overwrites prepared space is only sent on its way, the rest is
+    /// synced.
+    pub fn write(&mut self) -> Result<(), StoreError> {
+        let pending = std::mem::take(&mut self.pending);
+        let mut rest = pending.as_slice();
+        while let Some(first) = rest.first() {
+            // Records of one segment follow each other without gaps.
+            let length = rest.iter().take_while(|record| record.segment == first.segment).count();
+            let (run, tail) = rest.split_at(length);
+            let alone = run.len() == pending.len() && !self.moved;
+            self.write_run(run, first, alone)?;
+            rest = tail;
+        }
+        self.created.clear();
+        self.moved = false;
+        Ok(())
+    }
+
+    /// Writes the rows of segments that have changed.
+    pub fn write_rows(&self, database: &Connection) -> Result<(), StoreError> {
         let mut statement = database.prepare_cached(
-            "INSERT OR REPLACE INTO segments (id, bytes, live_bytes, compacted_bytes, state)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT OR REPLACE INTO segments (id, bytes, live_bytes, compacted_bytes, state, settled_bytes)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?;
         let changed: BTreeSet<u32> = self.undo.iter().map(|(id, _)| *id).collect();
         for id in changed {
@@ -184,7 +237,8 @@ impl Appender {
                     row.bytes as i64,
                     row.live_bytes as i64,
                     row.compacted_bytes as i64,
-                    row.state as i64
+                    row.state as i64,
+                    row.settled_bytes as i64
                 ])?;
             } else {
                 database.execute("DELETE FROM segments WHERE id = ?1", [id])?;
@@ -193,9 +247,38 @@ impl Appender {
         Ok(())
     }
 
+    /// Waits for what is on its way: from here on a flush of the disk makes it durable. Before the commit.
+    pub fn finish_writing(&mut self) -> Result<(), StoreError> {
+        if let Some(current) = &mut self.current
+            && let Some(range) = current.begun.take()
+        {
+            writeback::finish(&current.file, &range)?;
+        }
+        Ok(())
+    }
+
     /// The transaction is durable.
     pub fn committed(&mut self) {
         self.undo.clear();
+        if let Some(current) = &self.current
+            && let Some(row) = self.rows.get(&current.id)
+        {
+            self.ahead.keep_up(self.files.path(current.id), &current.space, row.bytes);
+        }
+    }
+
+    /// The segment that grows and what of it became durable together with its rows, if the last commit
+    /// that added records was such a one.
+    pub fn unsettled(&self) -> Option<(u32, Range<u64>)> {
+        let (id, row) = self.rows.last_key_value()?;
+        (row.settled_bytes < row.bytes).then_some((*id, row.settled_bytes..row.bytes))
+    }
+
+    /// All of the segment is known to be durable.
+    pub fn settle(&mut self, segment: u32) {
+        if let Some(row) = self.rows.get(&segment).copied() {
+            self.set(segment, Some(SegmentRow { settled_bytes: row.bytes, ..row }));
+        }
     }
 
     /// The open segment, or a new one.
@@ -217,24 +300,30 @@ impl Appender {
         id
     }
 
-    fn write_pending(&mut self) -> io::Result<()> {
-        let pending = std::mem::take(&mut self.pending);
-        let mut rest = pending.as_slice();
-        while let Some(first) = rest.first() {
-            // Records of one segment follow each other without gaps.
-            let length = rest.iter().take_while(|record| record.segment == first.segment).count();
-            let (run, tail) = rest.split_at(length);
-            self.open(first.segment)?;
-            let end =
-                run.last().map_or(0, |record| record.offset + (HEAD_BYTES + record.message.len()) as u64);
-            if let Some(current) = &mut self.current {
-                current.ask_ahead(end);
-                write_run(&current.file, run)?;
-                current.file.sync_data()?;
-            }
-            rest = tail;
+    /// Writes neighbouring records. Only a batch in one segment may be `alone`: the store looks at no more
+    /// when it is opened.
+    fn write_run(&mut self, run: &[Pending], first: &Pending, alone: bool) -> io::Result<()> {
+        self.open(first.segment)?;
+        let last = run.last().unwrap_or(first);
+        let range = first.offset..last.offset + (HEAD_BYTES + last.message.len()) as u64;
+        let in_place = self.ahead.is_possible();
+        let Some(current) = &mut self.current else { return Ok(()) };
+        if !in_place {
+            current.ask_ahead(range.end);
         }
-        self.created.clear();
+        let covered = current.space.covers(&range);
+        write_records(&current.file, run)?;
+        let mut settled_bytes = range.end;
+        if covered && alone {
+            writeback::begin(&current.file, &range)?;
+            settled_bytes = range.start;
+            current.begun = Some(range);
+        } else {
+            current.file.sync_data()?;
+        }
+        if let Some(row) = self.rows.get(&first.segment).copied() {
+            self.set(first.segment, Some(SegmentRow { settled_bytes, ..row }));
+        }
         Ok(())
     }
 
@@ -252,7 +341,8 @@ impl Appender {
             File::open(self.files.dir())?.sync_all()?;
         }
         let ahead = file.metadata()?.len();
-        self.current = Some(Current { id: segment, file: Arc::new(file), ahead });
+        let space = Arc::default();
+        self.current = Some(Current { id: segment, file: Arc::new(file), ahead, space, begun: None });
         Ok(())
     }
 }
@@ -272,7 +362,7 @@ impl Current {
 }
 
 /// Writes neighbouring records with as few calls as possible.
-fn write_run(file: &File, run: &[Pending]) -> io::Result<()> {
+fn write_records(file: &File, run: &[Pending]) -> io::Result<()> {
     for piece in run.chunks(SLICES_MAX / 2) {
         let Some(first) = piece.first() else { break };
         let mut offset = first.offset;
@@ -297,8 +387,8 @@ fn write_run(file: &File, run: &[Pending]) -> io::Result<()> {
 }
 
 fn load_rows(database: &Connection) -> Result<BTreeMap<u32, SegmentRow>, StoreError> {
-    let mut statement =
-        database.prepare("SELECT id, bytes, live_bytes, state, compacted_bytes FROM segments")?;
+    let mut statement = database
+        .prepare("SELECT id, bytes, live_bytes, state, compacted_bytes, settled_bytes FROM segments")?;
     let rows = statement.query_map([], |row| {
         let state = match row.get::<_, i64>(3)? {
             0 => SegmentState::Open,
@@ -307,7 +397,8 @@ fn load_rows(database: &Connection) -> Result<BTreeMap<u32, SegmentRow>, StoreEr
         };
         let bytes = |at| row.get::<_, i64>(at).map(|bytes| bytes as u64);
         let (end, live_bytes, compacted_bytes) = (bytes(1)?, bytes(2)?, bytes(4)?);
-        Ok((row.get(0)?, SegmentRow { bytes: end, live_bytes, compacted_bytes, state }))
+        let settled_bytes = row.get::<_, Option<i64>>(5)?.map_or(end, |bytes| bytes as u64);
+        Ok((row.get(0)?, SegmentRow { bytes: end, live_bytes, compacted_bytes, settled_bytes, state }))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -1,5 +1,7 @@
 //! Folding the log back into the database, beside the writer.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -12,11 +14,16 @@ use tokio::sync::watch;
 
 use crate::{StoreError, schema};
 
-/// From this many pages in the log on it is folded back, in the background (4 MiB).
-const LOG_PAGES: i32 = 1_000;
+/// From this many pages in the log on it is folded back, in the background (8 MiB).
+const LOG_PAGES: i32 = 2 * 1024;
 /// From this many pages on the writer itself folds back the rest, so that the log can begin anew (32
 /// MiB). It bounds the log, and with it the time of recovery.
 const LOG_PAGES_MAX: i32 = 8 * 1024;
+/// Length the log is given at the start: what only overwrites is synced without the file system's journal.
+const LOG_BYTES_AHEAD: u64 = 12 * 1024 * 1024;
+
+/// The log is made longer only where more than this is free.
+const FREE_BYTES_MIN: u64 = 16 * LOG_BYTES_AHEAD;
 
 /// The checkpoint thread as the writer sees it.
 pub(super) struct Checkpoints {
@@ -99,6 +106,24 @@ fn run(
             failed.send_replace(Some(error.to_string()));
         }
     }
+}
+
+/// Writes zeros behind the log's end, which its reader takes for the end. While nobody else writes to it.
+pub(super) fn extend_log(dir: &Path) -> std::io::Result<()> {
+    let disk = rustix::fs::statvfs(dir)?;
+    if disk.f_bavail.saturating_mul(disk.f_frsize) < FREE_BYTES_MIN {
+        return Ok(());
+    }
+    // Its locks are kept on other files, so that closing this one takes none away.
+    let log = OpenOptions::new().write(true).open(dir.join("mail.db-wal"))?;
+    let zeros = vec![0; 256 * 1024];
+    let mut at = log.metadata()?.len();
+    while at < LOG_BYTES_AHEAD {
+        let piece = zeros.get(..(LOG_BYTES_AHEAD - at) as usize).unwrap_or(&zeros);
+        log.write_all_at(piece, at)?;
+        at += piece.len() as u64;
+    }
+    log.sync_data()
 }
 
 /// At the end: all of it, and an empty log. What fails is done at the next start.

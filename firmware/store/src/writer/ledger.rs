@@ -2,7 +2,9 @@
 //!
 //! The writer is the only one who writes, so what it remembers of a mailbox or an account is always
 //! true. Changed rows go to the database once per transaction, not once per message. A request that
-//! fails is undone alone: its rows by a savepoint, the memory by copies taken at first touch.
+//! fails is undone alone. Nearly all that fail have written nothing yet, so a savepoint round every
+//! request, which copies each page that it touches, is spent only when one has: the batch is then spoiled,
+//! and runs once more from its begin, with savepoints. The memory goes back by copies taken at first touch.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,7 +15,6 @@ use super::appender::Appender;
 use super::memory::Memory;
 use crate::feed::MailboxEvent;
 use crate::schema::{FIRST_MAILBOX, meta, set_meta};
-use crate::segment::SegmentFiles;
 use crate::{AccountId, BodyId, MailboxId, ModSeq, Quota, StoreError, Uid};
 
 /// Mailboxes and accounts remembered between transactions.
@@ -63,11 +64,14 @@ pub(crate) struct Ledger {
     events: Vec<(AccountId, MailboxEvent)>,
     pub(super) queue_changed: bool,
     now_s: i64,
+    /// Every request of this transaction has a savepoint.
+    careful: bool,
+    /// A request has failed after it wrote, without a savepoint.
+    spoiled: bool,
 }
 
 impl Ledger {
-    pub fn load(database: Connection, files: Arc<SegmentFiles>) -> Result<Self, StoreError> {
-        let appender = Appender::load(files, &database)?;
+    pub fn load(database: Connection, appender: Appender) -> Result<Self, StoreError> {
         let next_body = meta(&database, "next_body")?.unwrap_or(1) as u64;
         let next_mailbox = meta(&database, "next_mailbox")?.unwrap_or(FIRST_MAILBOX);
         Ok(Self {
@@ -82,12 +86,18 @@ impl Ledger {
             events: Vec::new(),
             queue_changed: false,
             now_s: 0,
+            careful: false,
+            spoiled: false,
         })
     }
 
     // --- transactions ---
 
-    pub fn begin(&mut self) -> Result<(), StoreError> {
+    /// Begins a transaction. With `careful` any request in it can fail for itself alone; without, one that
+    /// fails late spoils the whole ([`Ledger::is_spoiled`]).
+    pub fn begin(&mut self, careful: bool) -> Result<(), StoreError> {
+        self.careful = careful;
+        self.spoiled = false;
         if self.mailboxes.len() > REMEMBERED_MAX || self.usages.len() > REMEMBERED_MAX {
             self.mailboxes.clear();
             self.usages.clear();
@@ -98,7 +108,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Runs one request; if it fails, only its own changes are undone.
+    /// Runs one request; if it fails, only its own changes are undone, or the transaction is spoiled.
     pub fn request<T>(
         &mut self,
         run: impl FnOnce(&mut Self) -> Result<T, StoreError>,
@@ -106,7 +116,10 @@ impl Ledger {
         self.mailboxes.begin_request();
         self.usages.begin_request();
         let (mark, gone, events) = (self.appender.mark(), self.gone.len(), self.events.len());
-        self.run("SAVEPOINT request", [])?;
+        let written = self.database.total_changes();
+        if self.careful {
+            self.run("SAVEPOINT request", [])?;
+        }
         let result = run(self);
         if result.is_err() {
             if self.database.is_autocommit() {
@@ -118,19 +131,32 @@ impl Ledger {
             self.appender.go_back(mark);
             self.gone.truncate(gone);
             self.events.truncate(events);
-            self.run("ROLLBACK TO request", [])?;
+            if self.careful {
+                self.run("ROLLBACK TO request", [])?;
+            } else if self.database.total_changes() != written {
+                self.spoiled = true;
+            }
         }
-        self.run("RELEASE request", [])?;
+        if self.careful {
+            self.run("RELEASE request", [])?;
+        }
         result
     }
 
-    /// Makes everything durable: bodies first, then the rows that name them.
+    /// A request has failed after it wrote: roll back, and run all of them again with `careful`.
+    pub fn is_spoiled(&self) -> bool {
+        self.spoiled
+    }
+
+    /// Makes everything durable: the bodies have left for the disk before the log is written, and the
+    /// sync of the log flushes both.
     pub fn commit(&mut self) -> Result<Notices, StoreError> {
         let mut notices = Notices {
             events: std::mem::take(&mut self.events),
             queue: std::mem::take(&mut self.queue_changed),
             ..Notices::default()
         };
+        self.appender.write()?;
         self.write_mailboxes(&mut notices)?;
         self.write_usages()?;
         notices.mailboxes.extend(self.gone.drain(..).map(|mailbox| (mailbox, 0)));
@@ -138,7 +164,8 @@ impl Ledger {
         if next_body != self.next_body_written {
             set_meta(&self.database, "next_body", next_body as i64)?;
         }
-        self.appender.flush(&self.database)?;
+        self.appender.write_rows(&self.database)?;
+        self.appender.finish_writing()?;
         self.run("COMMIT", [])?;
         self.next_body_written = next_body;
         self.appender.committed();

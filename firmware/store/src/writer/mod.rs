@@ -3,6 +3,7 @@
 //! While one batch is being synced the next one gathers in the channel, so a batch grows with the
 //! load by itself and nobody waits for a timer.
 
+mod ahead;
 mod appender;
 mod checkpoint;
 mod deliver;
@@ -15,6 +16,7 @@ mod messages;
 mod queue;
 mod reclaim;
 mod sharing;
+mod tail;
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -33,6 +35,8 @@ use crate::feed::Feeds;
 use crate::reserve::Reserve;
 use crate::segment::{MESSAGE_BYTES_MAX, SegmentFiles};
 use crate::watchers::Watchers;
+use ahead::Ahead;
+use appender::Appender;
 use checkpoint::Checkpoints;
 use job::{Job, Task};
 use ledger::Notices;
@@ -80,7 +84,14 @@ impl Writer {
     pub fn start(dir: &Path, mut database: Connection, shared: Shared) -> Result<Self, StoreError> {
         let (sender, requests) = channel();
         let checkpoints = Checkpoints::start(dir, &mut database, shared.failed.clone())?;
-        let ledger = Ledger::load(database, shared.files.clone())?;
+        if let Err(error) = checkpoint::extend_log(dir) {
+            // Only a help.
+            tracing::debug!("the log could not be made longer: {error}");
+        }
+        let ahead = Ahead::start(dir, shared.failed.clone())?;
+        let appender = Appender::load(shared.files.clone(), ahead, &database)?;
+        let mut ledger = Ledger::load(database, appender)?;
+        ledger.verify_tail()?;
         let thread = Thread {
             requests,
             reserve: Reserve::open(dir),
@@ -216,6 +227,9 @@ impl Thread {
             return;
         }
         self.reserve.is_short();
+        if let Err(error) = self.ledger.remember_tail() {
+            return self.fail(&error);
+        }
         self.checkpoints.wake();
         self.reclaim_step();
     }
@@ -264,9 +278,9 @@ impl Thread {
         if batch.is_empty() {
             return Ok(());
         }
-        self.ledger.begin()?;
-        for job in batch.iter_mut() {
-            job.run(&mut self.ledger)?;
+        if !self.run_requests(batch, false)? {
+            self.ledger.roll_back()?;
+            self.run_requests(batch, true)?;
         }
         let notices = self.ledger.commit()?;
         self.publish(notices);
@@ -275,6 +289,18 @@ impl Thread {
             self.fail(&error);
         }
         Ok(())
+    }
+
+    /// Runs the requests in a new transaction; false if one of them has spoiled it.
+    fn run_requests(&mut self, batch: &mut Batch, careful: bool) -> Result<bool, StoreError> {
+        self.ledger.begin(careful)?;
+        for job in batch.iter_mut() {
+            job.run(&mut self.ledger)?;
+            if self.ledger.is_spoiled() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn publish(&self, notices: Notices) {

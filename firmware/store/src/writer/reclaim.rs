@@ -59,7 +59,7 @@ impl Reclaim {
             return Ok(());
         }
         self.put_off_until = None;
-        ledger.begin()?;
+        ledger.begin(false)?;
         let removed = remove_dead_files(ledger)?;
         let buried = bury_empty(ledger);
         let reaped = reap_doomed(ledger)?;
@@ -156,7 +156,7 @@ fn move_live(ledger: &mut Ledger, segment: u32, row: &SegmentRow) -> Result<Opti
             let mut message = vec![0; head.length as usize];
             file.read_exact_at(&mut message, at + HEAD_BYTES as u64)?;
             // The checksum goes along unchecked: a damaged body must stay recognisable as damaged.
-            let moved = ledger.appender.place_record(head, Bytes::from(message));
+            let moved = ledger.appender.place_again(head, Bytes::from(message));
             ledger.run(
                 "UPDATE bodies SET segment = ?2, offset = ?3 WHERE id = ?1",
                 params![head.body.0 as i64, moved.segment, moved.offset as i64],
