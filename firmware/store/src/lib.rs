@@ -31,9 +31,8 @@
 //! its rows. Cut the log anywhere in its last transaction, and SQLite ends at the one before; bytes
 //! without a row lie behind the segment's committed end and are overwritten.
 //!
-//! Every queue, pool, batch and log is bounded by a
-//! constant of its module. No memory map is used on mail.db, because a lost array must be an error,
-//! not a SIGBUS.
+//! Every queue, pool, batch and log is bounded by a constant of its module. No memory map is used on
+//! mail.db, because a lost array must be an error, not a SIGBUS.
 
 mod acl;
 mod changes;
