@@ -31,7 +31,7 @@ const WRITE_BYTES: usize = 256 * 1024;
 
 /// The prepared space of one segment.
 #[derive(Default)]
-pub(super) struct Space {
+pub(crate) struct Space {
     state: Mutex<State>,
     made: Condvar,
 }
