@@ -16,8 +16,10 @@ mod date;
 mod encoding;
 mod envelope;
 mod field;
+mod html;
 mod imap_text;
 mod mime;
+mod search;
 mod section;
 mod structure;
 mod subject;
@@ -31,11 +33,15 @@ pub use date::{sent_date, sent_day};
 pub use encoding::{Decoded, decode_body, decode_charset};
 pub use field::{Field, fields, header_end};
 pub use imap_text::{write_nstring, write_string};
+pub use search::{
+    Fit, Needle, Piece, Place, TextPart, TextPlan, Verdict, WIDE, each_field, each_piece, fold, is_word,
+    tokens,
+};
 pub use section::{SectionSpec, SectionText, binary, partial, section, section_range, select_fields};
 pub use structure::{Part, PartKind, Structure};
 pub use subject::{BaseSubject, base_subject};
 pub use summary::{SortKeys, Summary, SummaryView, ThreadKeys};
-pub use text::{SearchText, preview, search_text};
+pub use text::preview;
 pub use words::decode_words;
 
 /// Parts looked at in one message; what follows belongs to the last one.
@@ -55,4 +61,4 @@ pub const REFERENCES_MAX: usize = 50;
 /// Longest preview, in characters (RFC 8970 4 allows 200, which is 256 bytes of most scripts).
 pub const PREVIEW_CHARS_MAX: usize = 200;
 /// Most text one message gives to search, in bytes.
-pub const SEARCH_BYTES_MAX: usize = 1024 * 1024;
+pub const SEARCH_BYTES_MAX: usize = 4 * 1024 * 1024;

@@ -58,7 +58,7 @@ fn check(raw: &[u8]) {
     // Header and text are the whole message, whatever it is.
     let cut = |text| section(raw, &summary.structure, &SectionSpec { part: Vec::new(), text }).expect("root");
     assert_eq!([cut(SectionText::Header), cut(SectionText::Text)].concat(), raw);
-    message::search_text(raw, &summary.structure);
+    message::tokens(raw, &summary.structure);
     // A stored structure that does not belong to the bytes must not hurt.
     let other = Structure::of(b"\r\n");
     section(b"", &summary.structure, &SectionSpec { part: vec![1], text: SectionText::All });

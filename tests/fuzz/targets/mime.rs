@@ -25,8 +25,17 @@ fuzz_target!(|raw: &[u8]| {
         }
         let _ = binary(raw, &summary.structure, &path);
     }
-    let text = message::search_text(raw, &summary.structure);
-    assert!(text.headers.len() + text.body.len() <= 4 * message::SEARCH_BYTES_MAX);
+    let mut bytes = 0;
+    message::each_piece(raw, &summary.structure, &mut |piece| {
+        bytes += match piece {
+            message::Piece::Field { value, .. } => value.len(),
+            message::Piece::Body(text) => text.len(),
+        };
+        true
+    });
+    assert!(bytes <= message::SEARCH_BYTES_MAX);
+    let tokens = message::tokens(raw, &summary.structure);
+    assert!(!tokens.bytes().any(|byte| byte.is_ascii() && byte != b' ' && !byte.is_ascii_alphanumeric()));
     // A structure that was stored with other bytes must not hurt either.
     let _ = section(&raw[raw.len() / 2..], &summary.structure, &SectionSpec { part: vec![1], text: SectionText::All });
     let _ = section(raw, &Structure::of(b"\r\n"), &SectionSpec { part: vec![2], text: SectionText::Mime });

@@ -1,10 +1,10 @@
 //! Deciding about messages for which the view alone was not enough.
 
-use message::{Structure, Summary, SummaryView, decode_words, fields, search_text, sent_day};
+use message::{Piece, Structure, Summary, SummaryView, each_field, each_piece, fields, fold, sent_day};
 use store::{MailboxId, Row, Store, StoreError};
 
 use super::Numbered;
-use super::criteria::{Facts, Header, Sent, Test, Texts};
+use super::criteria::{Facts, Header, HeaderField, Sent, Test};
 use crate::parse::CalendarDate;
 
 /// Looks at a piece of messages; those that pass are added to `found`.
@@ -60,23 +60,30 @@ fn decide_with_row(store: &Store, message: &Numbered, row: &Row, test: &Test) ->
     }
     let raw = store.read_body(&row.body)?;
     let structure = summary.and_then(|summary| summary.structure()).unwrap_or_else(|| Structure::of(&raw));
-    let text = search_text(&raw, &structure);
-    facts.text = Some(Texts {
-        headers: text.headers.to_lowercase(),
-        body: text.body.to_lowercase(),
-        file_names: text.file_names.to_lowercase(),
-    });
+    facts.bodies = Some(read_bodies(&raw, &structure));
     Ok(test.decide(&facts).unwrap_or(false))
 }
 
 fn read_header(raw: &[u8]) -> Header {
-    let mut header = Header { fields: Vec::new(), sent_day: None };
-    for field in fields(raw) {
-        if header.sent_day.is_none() && field.name.eq_ignore_ascii_case(b"Date") {
-            header.sent_day = sent_day(field.value);
+    let mut header = Header::default();
+    let date = fields(raw).find(|field| field.name.eq_ignore_ascii_case(b"Date"));
+    header.sent_day = date.and_then(|date| sent_day(date.value));
+    each_field(raw, &mut |piece| {
+        if let Piece::Field { name, value } = piece {
+            header.fields.push(HeaderField::new(name, value));
         }
-        let name = String::from_utf8_lossy(field.name).to_lowercase();
-        header.fields.push((name, decode_words(field.value).to_lowercase()));
-    }
+        true
+    });
     header
+}
+
+fn read_bodies(raw: &[u8], structure: &Structure) -> Vec<String> {
+    let mut bodies = Vec::new();
+    each_piece(raw, structure, &mut |piece| {
+        if let Piece::Body(text) = piece {
+            bodies.push(fold(text));
+        }
+        true
+    });
+    bodies
 }

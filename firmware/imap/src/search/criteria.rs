@@ -1,5 +1,6 @@
 //! Search keys with what does not depend on the message worked out, and how one is decided.
 
+use message::{Needle, fold};
 use store::{Entry, Flags, Row};
 
 use super::{Numbered, Searched};
@@ -27,10 +28,10 @@ pub(crate) enum Test {
     Younger(i64),
     Header {
         name: String,
-        text: String,
+        text: Needle,
     },
-    Body(String),
-    Text(String),
+    Body(Needle),
+    Text(Needle),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -82,9 +83,11 @@ fn compile_criterion(criterion: &Criterion, searched: &Searched, now_s: i64) -> 
         // A message that came exactly that long ago is neither younger nor older (RFC 5032 section 3).
         Criterion::Younger(seconds) => Test::Younger(now_s - i64::from(*seconds)),
         Criterion::Older(seconds) => Test::Not(Box::new(Test::Younger(now_s - i64::from(*seconds) + 1))),
-        Criterion::Header { name, text } => Test::Header { name: name.clone(), text: text.0.to_lowercase() },
-        Criterion::Body(text) => Test::Body(text.0.to_lowercase()),
-        Criterion::Text(text) => Test::Text(text.0.to_lowercase()),
+        Criterion::Header { name, text } => Test::Header { name: name.clone(), text: Needle::new(&text.0) },
+        // Nothing stands in everything.
+        Criterion::Body(text) | Criterion::Text(text) if text.0.is_empty() => Test::Always(true),
+        Criterion::Body(text) => Test::Body(Needle::new(&text.0)),
+        Criterion::Text(text) => Test::Text(Needle::new(&text.0)),
     }
 }
 
@@ -95,7 +98,8 @@ pub(super) struct Facts<'a> {
     pub row: Option<&'a Row>,
     pub sent: Sent,
     pub header: Option<Header>,
-    pub text: Option<Texts>,
+    /// The texts of the body, folded.
+    pub bodies: Option<Vec<String>>,
 }
 
 /// What the summary tells of the sent date.
@@ -110,17 +114,28 @@ pub(super) enum Sent {
 }
 
 /// A header as search sees it.
+#[derive(Default)]
 pub(super) struct Header {
-    /// Field names in lower case, values decoded and in lower case.
-    pub fields: Vec<(String, String)>,
+    pub fields: Vec<HeaderField>,
     pub sent_day: Option<i64>,
 }
 
-/// A whole message as search sees it, in lower case.
-pub(super) struct Texts {
-    pub headers: String,
-    pub body: String,
-    pub file_names: String,
+/// A header field in the form in which texts are compared.
+pub(super) struct HeaderField {
+    name: String,
+    /// `name: value`
+    line: String,
+    value_at: usize,
+}
+
+impl HeaderField {
+    pub fn new(name: &str, value: &str) -> Self {
+        let mut line = fold(name);
+        line.push_str(": ");
+        let value_at = line.len();
+        line.push_str(&fold(value));
+        Self { name: name.to_owned(), line, value_at }
+    }
 }
 
 impl<'a> Facts<'a> {
@@ -131,7 +146,7 @@ impl<'a> Facts<'a> {
             row: None,
             sent: Sent::Unknown,
             header: None,
-            text: None,
+            bodies: None,
         }
     }
 }
@@ -171,23 +186,16 @@ impl Test {
             Self::Sent(test) => decide_sent(*test, facts),
             Self::Header { name, text } => {
                 let fields = &facts.header.as_ref()?.fields;
-                Some(
-                    fields
-                        .iter()
-                        .any(|(field, value)| field.eq_ignore_ascii_case(name) && value.contains(text)),
-                )
+                let mut named = fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
+                Some(named.any(|field| text.is_in(&field.line[field.value_at..])))
             }
-            Self::Body(text) => {
-                let texts = facts.text.as_ref()?;
-                Some(texts.body.contains(text) || texts.file_names.contains(text))
-            }
+            Self::Body(text) => Some(facts.bodies.as_ref()?.iter().any(|body| text.is_in(body))),
             Self::Text(text) => {
                 let header = facts.header.as_ref()?;
-                if header.fields.iter().any(|(_, value)| value.contains(text)) {
+                if header.fields.iter().any(|field| text.is_in(&field.line)) {
                     return Some(true);
                 }
-                let texts = facts.text.as_ref()?;
-                Some([&texts.headers, &texts.body, &texts.file_names].iter().any(|part| part.contains(text)))
+                Some(facts.bodies.as_ref()?.iter().any(|body| text.is_in(body)))
             }
         }
     }
