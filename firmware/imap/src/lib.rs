@@ -35,6 +35,8 @@ pub struct Context {
     pub authenticator: Arc<dyn Authenticate>,
     /// The stream is encrypted.
     pub tls: bool,
+    /// What logins can be bound to.
+    pub channel_binding: sasl::ChannelBinding,
     /// The shell can upgrade this stream ([`Ended::StartTls`]).
     pub can_starttls: bool,
     /// Passwords may be sent without TLS. For tests and measurements on one machine.
@@ -47,28 +49,18 @@ pub struct Context {
     pub limits: Limits,
 }
 
-/// Checks a password.
+/// Knows who may log in.
 pub trait Authenticate: Send + Sync {
-    /// The account this user and password belong to. May take its time to slow down guessing.
-    fn authenticate<'a>(&'a self, user: &'a str, password: &'a [u8], peer: IpAddr) -> Checking<'a>;
+    /// What is stored of a user for SCRAM, or something that looks like it if there is no such user. May
+    /// take its time to slow down guessing.
+    fn stored<'a>(&'a self, user: &'a str, peer: IpAddr) -> Checking<'a, sasl::Stored>;
+
+    /// The account of somebody whose claim is right. May take its time to slow down guessing.
+    fn decide<'a>(&'a self, claim: &'a sasl::Claim, peer: IpAddr) -> Checking<'a, AccountId>;
 }
 
-/// A password being checked.
-pub type Checking<'a> = Pin<Box<dyn Future<Output = Result<AccountId, Denied>> + Send + 'a>>;
-
-/// Why a user is not let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Denied {
-    /// User name or password is wrong; which one is not told.
-    #[error("user name or password is wrong")]
-    Credentials,
-    /// The account may not use this service.
-    #[error("this account may not use IMAP; ask the administrator")]
-    Disabled,
-    /// It cannot be checked now.
-    #[error("passwords cannot be checked now; try again later")]
-    Unavailable,
-}
+/// Something being looked up or checked.
+pub type Checking<'a, T> = Pin<Box<dyn Future<Output = Result<T, sasl::Denied>> + Send + 'a>>;
 
 /// Bounds of a session. Clones share the memory for appended messages.
 #[derive(Debug, Clone)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use client::Service;
 use imap::Limits;
+use sasl::{ChannelBinding, Mechanism};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn capabilities_follow_the_state() {
@@ -58,6 +59,49 @@ async fn authenticate_with_and_without_an_initial_response() {
     other.ok("AUTHENTICATE PLAIN AGFsaWNlQGV4YW1wbGUudGVzdABzZWNyZXQ=").await;
     let mut third = service.connect().await;
     third.ok("LOGIN {18+}\r\nalice@example.test {6+}\r\nsecret").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_mechanism_bound_and_not() {
+    let service = Service::start().await;
+    let binding = ChannelBinding { tls_exporter: Some([5; 32]), tls_server_end_point: None };
+    for mechanism in Mechanism::ALL {
+        for password in ["secret", "wrong"] {
+            let mut context = service.context.clone();
+            context.channel_binding = binding.clone();
+            let mut client = service.connect_with(context).await;
+            let told = client.ok("CAPABILITY").await.untagged.join("");
+            assert!(told.contains(&format!(" AUTH={}", mechanism.name())), "{told}");
+            let seen =
+                if mechanism == Mechanism::ScramSha256Plus { &binding } else { &ChannelBinding::default() };
+            let mut machine = sasl::Client::new(mechanism, "alice@example.test", password, seen).unwrap();
+            let initial =
+                machine.initial().map(|text| format!(" {}", sasl::encode(&text))).unwrap_or_default();
+            client.send(&format!("a AUTHENTICATE {}{initial}\r\n", mechanism.name())).await;
+            let tagged = loop {
+                let line = client.response().await;
+                match line.strip_prefix("+ ") {
+                    Some(challenge) => {
+                        let answer = machine.challenge(challenge).unwrap();
+                        client.send(&format!("{}\r\n", sasl::encode(&answer))).await;
+                    }
+                    None => break line,
+                }
+            };
+            if password == "secret" {
+                assert!(
+                    tagged.starts_with("a OK [CAPABILITY") && machine.is_done(),
+                    "{mechanism:?} {tagged}"
+                );
+            } else {
+                assert!(tagged.starts_with("a NO [AUTHENTICATIONFAILED]"), "{mechanism:?} {tagged}");
+            }
+        }
+    }
+    // Without TLS data there is nothing to bind to.
+    let mut client = service.connect().await;
+    assert!(!client.ok("CAPABILITY").await.untagged.join("").contains("-PLUS"));
+    client.no("AUTHENTICATE SCRAM-SHA-256-PLUS").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -40,6 +40,10 @@ counters! {
     logins,
     /// Refused logins.
     login_failures,
+    /// Logins that had to wait because somebody was guessing.
+    logins_paused,
+    /// Logins that were not checked because too many waited.
+    logins_turned_away,
     /// Messages confirmed.
     messages_received,
     /// Octets of them.

@@ -134,7 +134,7 @@ impl Service {
             first::make(&store, account).await?;
         }
         let (stop_sender, stop) = watch::channel(false);
-        let shared = Arc::new(share(&config, store, tls, stop, begun, listeners.len() as u64)?);
+        let shared = Arc::new(share(&config, store, tls, stop, begun, listeners.len() as u64).await?);
         if let Some(socket) = &config.socket {
             admin::listen(Arc::clone(&shared), socket)?;
         }
@@ -202,7 +202,7 @@ async fn open_data(config: &Config) -> Result<(Store, Tls), MailError> {
     Ok((store, tls))
 }
 
-fn share(
+async fn share(
     config: &Config,
     store: Store,
     tls: Tls,
@@ -216,7 +216,9 @@ fn share(
     let addresses: Arc<[IpAddr]> = Arc::from(config.addresses.as_slice());
     let router = Router::new(&config.name_servers, Arc::clone(&addresses), config.relay_port);
     Ok(Shared {
-        passwords: Arc::new(Passwords::new(store.clone(), Arc::clone(&counters), Arc::clone(&admission))?),
+        passwords: Arc::new(
+            Passwords::new(store.clone(), Arc::clone(&counters), Arc::clone(&admission)).await?,
+        ),
         delivery: DeliveryDesk::new(store.clone(), Arc::clone(&counters), Arc::clone(&host_name), addresses),
         worker: Worker { store: store.clone(), counters: Arc::clone(&counters), host_name, router },
         policies: Policies::new(config),

@@ -16,7 +16,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-use crate::MailError;
+use crate::{MailError, end_point};
 
 /// How often the files are looked at.
 pub(crate) const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
@@ -28,10 +28,24 @@ pub(crate) struct Tls {
     current: RwLock<Current>,
 }
 
+/// For one handshake.
+#[derive(Clone)]
+pub(crate) struct Acceptor {
+    pub(crate) tls: TlsAcceptor,
+    /// What SCRAM can bind to of the certificate shown.
+    pub(crate) end_point: Option<Arc<[u8]>>,
+}
+
 #[derive(Debug)]
 struct Current {
-    config: Arc<ServerConfig>,
+    served: Served,
     changed: Option<(SystemTime, SystemTime)>,
+}
+
+#[derive(Debug, Clone)]
+struct Served {
+    config: Arc<ServerConfig>,
+    end_point: Option<Arc<[u8]>>,
 }
 
 impl Tls {
@@ -44,25 +58,26 @@ impl Tls {
             let made = make(host_name, addresses).map_err(|e| failed(&e))?;
             save(&folder, &made).map_err(|e| failed(&e))?;
         }
-        let config = match load(&folder) {
-            Ok(config) => config,
+        let served = match load(&folder) {
+            Ok(served) => served,
             Err(error) => {
                 tracing::error!(
                     "certificate or key in {} cannot be used: {error}; replace both",
                     folder.display()
                 );
                 let made = make(host_name, addresses).map_err(|e| failed(&e))?;
-                config(made.certificate.as_bytes(), made.key.as_bytes()).map_err(|e| failed(&e))?
+                serve(made.certificate.as_bytes(), made.key.as_bytes()).map_err(|e| failed(&e))?
             }
         };
-        let current = RwLock::new(Current { config: Arc::new(config), changed: changed(&folder) });
+        let current = RwLock::new(Current { served, changed: changed(&folder) });
         Ok(Self { folder, current })
     }
 
     /// For one handshake.
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+    pub(crate) fn acceptor(&self) -> Acceptor {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        TlsAcceptor::from(Arc::clone(&current.config))
+        let Served { config, end_point } = current.served.clone();
+        Acceptor { tls: TlsAcceptor::from(config), end_point }
     }
 
     /// Takes files that were replaced; a pair that does not fit is reported and not taken.
@@ -76,8 +91,8 @@ impl Tls {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         current.changed = now;
         match loaded {
-            Ok(config) => {
-                current.config = Arc::new(config);
+            Ok(served) => {
+                current.served = served;
                 tracing::info!("certificate replaced from {}", self.folder.display());
             }
             Err(error) => {
@@ -120,12 +135,13 @@ fn save(folder: &Path, made: &Made) -> io::Result<()> {
     fs::File::open(folder)?.sync_all()
 }
 
-fn load(folder: &Path) -> Result<ServerConfig, Box<dyn std::error::Error>> {
-    config(&fs::read(folder.join("cert.pem"))?, &fs::read(folder.join("key.pem"))?)
+fn load(folder: &Path) -> Result<Served, Box<dyn std::error::Error>> {
+    serve(&fs::read(folder.join("cert.pem"))?, &fs::read(folder.join("key.pem"))?)
 }
 
-fn config(certificate: &[u8], key: &[u8]) -> Result<ServerConfig, Box<dyn std::error::Error>> {
+fn serve(certificate: &[u8], key: &[u8]) -> Result<Served, Box<dyn std::error::Error>> {
     let chain = CertificateDer::pem_slice_iter(certificate).collect::<Result<Vec<_>, _>>()?;
+    let end_point = chain.first().and_then(|der| end_point::of_certificate(der)).map(Arc::from);
     let key = PrivateKeyDer::from_pem_slice(key)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
@@ -133,7 +149,7 @@ fn config(certificate: &[u8], key: &[u8]) -> Result<ServerConfig, Box<dyn std::e
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
     config.ticketer = rustls::crypto::ring::Ticketer::new()?;
-    Ok(config)
+    Ok(Served { config: Arc::new(config), end_point })
 }
 
 fn changed(folder: &Path) -> Option<(SystemTime, SystemTime)> {
@@ -154,14 +170,14 @@ mod tests {
         open();
         assert_eq!(first, fs::read(dir.path().join("tls/cert.pem")).unwrap());
 
-        let before = Arc::as_ptr(&tls.current.read().unwrap().config);
+        let before = Arc::as_ptr(&tls.current.read().unwrap().served.config);
         fs::write(dir.path().join("tls/cert.pem"), "garbage").unwrap();
         tls.reload_if_changed();
-        assert_eq!(before, Arc::as_ptr(&tls.current.read().unwrap().config));
+        assert_eq!(before, Arc::as_ptr(&tls.current.read().unwrap().served.config));
         let made = make("other.test", &[]).unwrap();
         save(&dir.path().join("tls"), &made).unwrap();
         tls.reload_if_changed();
-        assert_ne!(before, Arc::as_ptr(&tls.current.read().unwrap().config));
+        assert_ne!(before, Arc::as_ptr(&tls.current.read().unwrap().served.config));
     }
 
     #[test]

@@ -2,40 +2,46 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use sasl::ChannelBinding;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::{TlsAcceptor, client, server};
+use tokio_rustls::{client, server};
+
+use crate::end_point;
+use crate::tls::Acceptor;
 
 /// A connection to a client or to another server.
 #[derive(Debug)]
 pub(crate) enum Wire {
     /// In clear.
     Clear(TcpStream),
-    /// TLS, and we are the server.
-    Server(Box<server::TlsStream<TcpStream>>),
+    /// TLS, and we are the server: with what our certificate can be bound to.
+    Server(Box<server::TlsStream<TcpStream>>, Option<Arc<[u8]>>),
     /// TLS, and we are the client.
     Client(Box<client::TlsStream<TcpStream>>),
 }
 
 impl Wire {
     /// Does the server's side of a handshake.
-    pub(crate) async fn accept_tls(self, acceptor: TlsAcceptor, limit: Duration) -> io::Result<Self> {
+    pub(crate) async fn accept_tls(self, acceptor: Acceptor, limit: Duration) -> io::Result<Self> {
         let Self::Clear(stream) = self else {
             return Err(io::Error::other("TLS is already on"));
         };
-        let stream = timeout(limit, acceptor.accept(stream)).await.map_err(|_| io::ErrorKind::TimedOut)??;
-        Ok(Self::Server(Box::new(stream)))
+        let stream =
+            timeout(limit, acceptor.tls.accept(stream)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        Ok(Self::Server(Box::new(stream), acceptor.end_point))
     }
 
     /// Protocol and cipher, for trace fields and logs; none in clear.
     pub(crate) fn tls_description(&self) -> Option<String> {
         let (version, suite) = match self {
             Self::Clear(_) => return None,
-            Self::Server(stream) => {
+            Self::Server(stream, _) => {
                 let (_, session) = stream.get_ref();
                 (session.protocol_version(), session.negotiated_cipher_suite())
             }
@@ -51,6 +57,33 @@ impl Wire {
         };
         let suite = suite.and_then(|suite| suite.suite().as_str()).unwrap_or("unknown");
         Some(format!("version={version} cipher={suite}"))
+    }
+
+    /// What a login can be bound to; nothing in clear.
+    pub(crate) fn channel_binding(&self) -> ChannelBinding {
+        let label = ChannelBinding::EXPORTER_LABEL;
+        let export = |connection: &rustls::CommonState, exported: Result<[u8; 32], rustls::Error>| {
+            let new = connection.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_3);
+            exported.ok().filter(|_| new)
+        };
+        match self {
+            Self::Clear(_) => ChannelBinding::default(),
+            Self::Server(stream, end_point) => {
+                let (_, session) = stream.get_ref();
+                ChannelBinding {
+                    tls_exporter: export(session, session.export_keying_material([0; 32], label, None)),
+                    tls_server_end_point: end_point.as_ref().map(|hash| hash.to_vec()),
+                }
+            }
+            Self::Client(stream) => {
+                let (_, session) = stream.get_ref();
+                let certificate = session.peer_certificates().and_then(<[_]>::first);
+                ChannelBinding {
+                    tls_exporter: export(session, session.export_keying_material([0; 32], label, None)),
+                    tls_server_end_point: certificate.and_then(|der| end_point::of_certificate(der)),
+                }
+            }
+        }
     }
 
     /// Reads what is there, or waits for it; nothing is the end of the connection.
@@ -86,7 +119,7 @@ macro_rules! each {
     ($wire:expr, $stream:ident => $call:expr) => {
         match $wire.get_mut() {
             Wire::Clear($stream) => $call,
-            Wire::Server($stream) => $call,
+            Wire::Server($stream, _) => $call,
             Wire::Client($stream) => $call,
         }
     };

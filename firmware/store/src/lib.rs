@@ -44,6 +44,7 @@ mod feed;
 mod flags;
 mod mailbox;
 mod metadata;
+mod password;
 mod queue;
 mod reader;
 mod reserve;

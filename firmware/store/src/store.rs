@@ -471,7 +471,7 @@ impl Store {
         &self.inner.shared.feeds
     }
 
-    async fn small<T: Send + 'static>(
+    pub(crate) async fn small<T: Send + 'static>(
         &self,
         run: impl FnMut(&mut crate::writer::Ledger) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {

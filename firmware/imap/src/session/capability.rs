@@ -48,7 +48,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if self.context.can_starttls && !self.context.tls {
             names.push_str(" STARTTLS");
         }
-        names.push_str(if self.may_log_in() { " AUTH=PLAIN" } else { " LOGINDISABLED" });
+        if self.may_log_in() {
+            let context = sasl::Context { binding: self.context.channel_binding.clone() };
+            for mechanism in sasl::Offer::all(&context).mechanisms() {
+                names.push_str(" AUTH=");
+                names.push_str(mechanism.name());
+            }
+        } else {
+            names.push_str(" LOGINDISABLED");
+        }
         names
     }
 

@@ -1,21 +1,16 @@
 //! Getting in: STARTTLS, AUTHENTICATE, LOGIN, ID.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use std::sync::Arc;
+
+use sasl::{Claim, Denied, Exchange, Failure, Offer, Step};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::Stop;
 use super::reply::Reply;
 use super::{LINE_BYTES, LITERALS_MAX, Session};
-use crate::Denied;
 use crate::parse::ReaderLimits;
 
-/// Longest user name and password taken (RFC 4616 section 2).
-const USER_MAX_BYTES: usize = 255;
-const PASSWORD_MAX_BYTES: usize = 1024;
-
-/// A mechanism's answer that is not base64, or not of its form.
-struct BadAnswer;
+const PRIVACY_REQUIRED: &str = "[PRIVACYREQUIRED] passwords are taken over TLS only; use STARTTLS first";
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     pub(super) fn greet(&mut self) {
@@ -45,68 +40,95 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         Err(Stop::StartTls)
     }
 
+    /// LOGIN (RFC 9051 section 6.2.3).
     pub(super) async fn login(&mut self, user: &[u8], password: &[u8]) -> Result<Reply, Stop> {
         if !self.may_log_in() {
-            return Ok(Reply::no("[PRIVACYREQUIRED] passwords are taken over TLS only; use STARTTLS first"));
+            return Ok(Reply::no(PRIVACY_REQUIRED));
         }
-        self.check_password(user, password).await
+        let text = |octets: &[u8]| {
+            let fits = octets.len() <= sasl::CREDENTIAL_MAX_BYTES;
+            std::str::from_utf8(octets).ok().filter(|_| fits).map(str::to_owned)
+        };
+        let (Some(user), Some(password)) = (text(user), text(password)) else {
+            return self.denied(Denied::Credentials);
+        };
+        self.connection.flush().await?;
+        let claim = Claim::Password { user, password };
+        match self.context.authenticator.decide(&claim, self.context.peer).await {
+            Ok(account) => Ok(self.let_in(account)),
+            Err(denied) => self.denied(denied),
+        }
     }
 
-    /// AUTHENTICATE (RFC 3501 section 6.2.2, RFC 4959, RFC 4616).
+    /// AUTHENTICATE (RFC 9051 section 6.2.2, RFC 4959).
     pub(super) async fn sasl(&mut self, mechanism: &str, initial: Option<String>) -> Result<Reply, Stop> {
-        if mechanism != "PLAIN" {
-            return Ok(Reply::no("[CANNOT] no such mechanism"));
-        }
+        let context = sasl::Context { binding: self.context.channel_binding.clone() };
         if !self.may_log_in() {
-            return Ok(Reply::no("[PRIVACYREQUIRED] passwords are taken over TLS only; use STARTTLS first"));
+            return Ok(Reply::no(PRIVACY_REQUIRED));
         }
-        let answer = match initial {
-            // `=` stands for an empty response (RFC 4959 section 3).
-            Some(text) if text == "=" => String::new(),
-            Some(text) => text,
-            None => {
-                self.connection.line("+ ");
-                self.connection.flush().await?;
-                let line = self.connection.answer(self.login_deadline).await?;
-                String::from_utf8_lossy(&line).into_owned()
-            }
+        let Some(mechanism) = Offer::all(&context).find(mechanism) else {
+            return Ok(Reply::no("[CANNOT] no such mechanism"));
         };
-        if answer == "*" {
-            return Ok(Reply::bad("given up"));
-        }
-        match plain_answer(&answer) {
-            Ok((user, password)) => self.check_password(&user, &password).await,
-            Err(BadAnswer) => Ok(Reply::bad("the answer is not one of PLAIN")),
+        let (authenticator, peer) = (Arc::clone(&self.context.authenticator), self.context.peer);
+        let (mut exchange, mut step) = Exchange::begin(mechanism, context, initial.as_deref());
+        loop {
+            step = match step {
+                Step::Challenge(challenge) => {
+                    self.connection.line(&format!("+ {}", sasl::encode(&challenge)));
+                    self.connection.flush().await?;
+                    let line = self.connection.answer(self.login_deadline).await?;
+                    exchange.line(&line)
+                }
+                Step::Lookup { user } => match authenticator.stored(&user, peer).await {
+                    Ok(stored) => exchange.stored(stored),
+                    Err(denied) => return self.denied(denied),
+                },
+                Step::Verify(claim) => match authenticator.decide(&claim, peer).await {
+                    Ok(account) => exchange.accept(account),
+                    Err(denied) => return self.denied(denied),
+                },
+                Step::Done(account) => return Ok(self.let_in(account)),
+                Step::Failed(failure) => return self.failed(failure),
+            };
         }
     }
 
-    async fn check_password(&mut self, user: &[u8], password: &[u8]) -> Result<Reply, Stop> {
-        let name = std::str::from_utf8(user).unwrap_or_default();
-        let denied = if user.len() > USER_MAX_BYTES || password.len() > PASSWORD_MAX_BYTES {
-            Denied::Credentials
-        } else {
-            self.connection.flush().await?;
-            match self.context.authenticator.authenticate(name, password, self.context.peer).await {
-                Ok(account) => {
-                    self.let_in(account);
-                    return Ok(Reply::ok(format!("[CAPABILITY {}] welcome", self.capabilities())));
-                }
-                Err(denied) => denied,
+    fn failed(&mut self, failure: Failure) -> Result<Reply, Stop> {
+        match failure {
+            Failure::Cancelled | Failure::NotBase64 | Failure::Malformed => {
+                Ok(Reply::bad(failure.to_string()))
             }
-        };
-        self.failed_logins += 1;
-        if self.failed_logins >= self.context.limits.failed_logins_max {
-            return Err(Stop::Bye("too many wrong passwords"));
+            Failure::Unavailable => Ok(Reply::no(format!("[UNAVAILABLE] {failure}"))),
+            Failure::ActsForAnother => {
+                self.count_failure()?;
+                Ok(Reply::no(format!("[AUTHORIZATIONFAILED] {failure}")))
+            }
+            Failure::Binding => {
+                self.count_failure()?;
+                Ok(Reply::no(format!("[AUTHENTICATIONFAILED] {failure}")))
+            }
         }
+    }
+
+    fn denied(&mut self, denied: Denied) -> Result<Reply, Stop> {
+        self.count_failure()?;
         let code = match denied {
             Denied::Credentials => "AUTHENTICATIONFAILED",
-            Denied::Disabled => "AUTHORIZATIONFAILED",
+            Denied::Disabled | Denied::Protocol => "CONTACTADMIN",
             Denied::Unavailable => "UNAVAILABLE",
         };
         Ok(Reply::no(format!("[{code}] {denied}")))
     }
 
-    fn let_in(&mut self, account: store::AccountId) {
+    fn count_failure(&mut self) -> Result<(), Stop> {
+        self.failed_logins += 1;
+        if self.failed_logins >= self.context.limits.failed_logins_max {
+            return Err(Stop::Bye("too many wrong passwords"));
+        }
+        Ok(())
+    }
+
+    fn let_in(&mut self, account: store::AccountId) -> Reply {
         self.account = Some(account);
         self.connection.reader.set_limits(ReaderLimits {
             line_max_bytes: LINE_BYTES,
@@ -114,37 +136,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             // A message that is a little too large is skipped; what is much larger ends the connection.
             skip_max_bytes: self.context.limits.message_max_bytes.saturating_mul(2),
         });
-    }
-}
-
-/// The parts of a PLAIN answer: user and password. Acting for another user is not served.
-fn plain_answer(base64: &str) -> Result<(Vec<u8>, Vec<u8>), BadAnswer> {
-    let decoded = STANDARD.decode(base64.trim_end()).map_err(|_| BadAnswer)?;
-    let mut parts = decoded.split(|byte| *byte == 0);
-    let (Some(actor), Some(user), Some(password), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err(BadAnswer);
-    };
-    if !actor.is_empty() && actor != user {
-        return Err(BadAnswer);
-    }
-    Ok((user.to_vec(), password.to_vec()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn plain_answers() {
-        let read = |text: &[u8]| plain_answer(&STANDARD.encode(text)).ok();
-        assert_eq!(read(b"\0alice\0secret"), Some((b"alice".to_vec(), b"secret".to_vec())));
-        assert_eq!(read(b"alice\0alice\0secret"), Some((b"alice".to_vec(), b"secret".to_vec())));
-        assert_eq!(read(b"bob\0alice\0secret"), None);
-        assert_eq!(read(b"alice\0secret"), None);
-        assert_eq!(read(b"\0a\0b\0c"), None);
-        assert!(plain_answer("!!!").is_err());
-        assert!(plain_answer("").is_err());
+        Reply::ok(format!("[CAPABILITY {}] welcome", self.capabilities()))
     }
 }

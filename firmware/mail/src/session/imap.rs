@@ -3,9 +3,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ::imap::{Context, Ended};
+use ::imap::{Checking, Context, Ended};
+use sasl::{Claim, Stored};
+use store::AccountId;
 
 use crate::counters::count;
+use crate::password::Passwords;
 use crate::service::Shared;
 use crate::wire::Wire;
 
@@ -18,6 +21,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, wire: Wire, peer: IpAddr) {
         store: shared.store.clone(),
         authenticator,
         tls,
+        channel_binding: wire.channel_binding(),
         can_starttls: !tls,
         plain_login: shared.try_out.allow_plaintext,
         peer,
@@ -27,9 +31,20 @@ pub(crate) async fn serve(shared: Arc<Shared>, wire: Wire, peer: IpAddr) {
     let Ended::StartTls(wire) = ::imap::serve(wire, context.clone(), true).await else { return };
     match shared.start_tls(wire, peer).await {
         Ok(wire) => {
-            let context = Context { tls: true, can_starttls: false, ..context };
+            let channel_binding = wire.channel_binding();
+            let context = Context { tls: true, channel_binding, can_starttls: false, ..context };
             ::imap::serve(wire, context, false).await;
         }
         Err(error) => tracing::info!("imap from {peer} ended: {error}"),
+    }
+}
+
+impl ::imap::Authenticate for Passwords {
+    fn stored<'a>(&'a self, user: &'a str, peer: IpAddr) -> Checking<'a, Stored> {
+        Box::pin(self.stored(user, peer))
+    }
+
+    fn decide<'a>(&'a self, claim: &'a Claim, peer: IpAddr) -> Checking<'a, AccountId> {
+        Box::pin(async move { self.decide(claim, peer).await.map(|login| login.account) })
     }
 }

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ::pop3::{Answer, Maildrop, Message, Question, Refusal, Session, Step};
+use sasl::{Claim, Denied};
 use store::{AccountId, MailboxId, StoreError};
 use tokio::sync::Notify;
 
 use crate::counters::count;
-use crate::password::LoginError;
 use crate::service::Shared;
 use crate::wire::Wire;
 
@@ -24,17 +24,17 @@ const YIELD_AFTER: Duration = Duration::from_secs(30);
 /// Who has which maildrop open (RFC 1939 4: one session at a time).
 #[derive(Debug, Default)]
 pub(crate) struct Maildrops {
-    open: Mutex<HashMap<AccountId, Arc<Claim>>>,
+    open: Mutex<HashMap<AccountId, Arc<Hold>>>,
 }
 
 #[derive(Debug)]
-struct Claim {
+struct Hold {
     active: Mutex<Instant>,
     taken_away: Notify,
 }
 
 impl Maildrops {
-    fn claim(&self, account: AccountId) -> Option<Arc<Claim>> {
+    fn claim(&self, account: AccountId) -> Option<Arc<Hold>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(other) = open.get(&account) {
             if other.active.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < YIELD_AFTER {
@@ -42,12 +42,12 @@ impl Maildrops {
             }
             other.taken_away.notify_one();
         }
-        let claim = Arc::new(Claim { active: Mutex::new(Instant::now()), taken_away: Notify::new() });
+        let claim = Arc::new(Hold { active: Mutex::new(Instant::now()), taken_away: Notify::new() });
         open.insert(account, Arc::clone(&claim));
         Some(claim)
     }
 
-    fn release(&self, account: AccountId, claim: &Arc<Claim>) {
+    fn release(&self, account: AccountId, claim: &Arc<Hold>) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.get(&account).is_some_and(|current| Arc::ptr_eq(current, claim)) {
             open.remove(&account);
@@ -79,7 +79,7 @@ struct Shell {
 struct Open {
     account: AccountId,
     mailbox: MailboxId,
-    claim: Arc<Claim>,
+    claim: Arc<Hold>,
 }
 
 impl Shell {
@@ -158,14 +158,11 @@ impl Shell {
     async fn decide(&mut self, question: Question) -> Result<Answer, Refusal> {
         match question {
             Question::Login(credentials) => {
-                let check = self.shared.passwords.check(
-                    &credentials.user,
-                    credentials.password.as_bytes(),
-                    self.peer,
-                );
-                let login = check.await.map_err(|error| match error {
-                    LoginError::Wrong => Refusal::BadCredentials,
-                    LoginError::Unavailable => Refusal::Unavailable,
+                let claim = Claim::Password { user: credentials.user, password: credentials.password };
+                let login = self.shared.passwords.decide(&claim, self.peer).await;
+                let login = login.map_err(|denied| match denied {
+                    Denied::Credentials | Denied::Disabled | Denied::Protocol => Refusal::BadCredentials,
+                    Denied::Unavailable => Refusal::Unavailable,
                 })?;
                 self.open_maildrop(login.account).map(Answer::Maildrop)
             }

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use ::smtp::Reply;
 use ::smtp::server::{Answer, Question, Refusal, Role, Session, Step, Waiting};
+use sasl::{Claim, Denied};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::clock::unix_s;
 use crate::counters::count;
 use crate::delivery::Destination;
-use crate::password::LoginError;
 use crate::service::Shared;
 use crate::wire::Wire;
 
@@ -130,18 +130,16 @@ impl Shell {
     async fn decide(&mut self, question: Question<Destination>) -> Answer<Destination> {
         let decided = match question {
             Question::Authenticate(credentials) => {
-                let check = self.shared.passwords.check(
-                    &credentials.user,
-                    credentials.password.as_bytes(),
-                    self.peer,
-                );
-                match check.await {
+                let claim = Claim::Password { user: credentials.user, password: credentials.password };
+                match self.shared.passwords.decide(&claim, self.peer).await {
                     Ok(login) => {
                         self.made_progress();
                         Ok(Answer::Account(login.address))
                     }
-                    Err(LoginError::Wrong) => Err(Refusal::BadCredentials),
-                    Err(LoginError::Unavailable) => Err(Refusal::AuthenticationUnavailable),
+                    Err(Denied::Unavailable) => Err(Refusal::AuthenticationUnavailable),
+                    Err(Denied::Credentials | Denied::Disabled | Denied::Protocol) => {
+                        Err(Refusal::BadCredentials)
+                    }
                 }
             }
             Question::Sender { account, sender } => {
