@@ -19,7 +19,7 @@ use crate::{
     Account, AccountId, Alias, Append, Appended, Body, BodyRef, Changes, CheckReport, Copied, Delivered,
     Delivery, Domain, DueItem, Expunged, Mailbox, MailboxId, ModSeq, PasswordHash, QueueEntry, QueueId,
     Quota, Resolution, Row, Settlement, Snapshot, SpecialUse, StoreError, StoreFlags, Stored, Subscription,
-    Uid, UidRanges, changes, check, delivery, mailbox, queue, schema,
+    Uid, UidRanges, changes, check, delivery, mailbox, queue, schema, snapshots,
 };
 
 /// Times a body is looked for again when it has been moved while it was read.
@@ -66,6 +66,7 @@ impl Store {
             files: Arc::new(SegmentFiles::new(dir.join("segments"))),
             watchers: Arc::default(),
             feeds: Arc::default(),
+            snapshots: Arc::default(),
             queue: watch::Sender::new(0),
             failed: watch::Sender::new(None),
             reclaiming: Arc::default(),
@@ -274,16 +275,23 @@ impl Store {
 
     /// All mailboxes of an account by name, INBOX first.
     pub fn mailboxes(&self, account: AccountId) -> Result<Vec<Mailbox>, StoreError> {
-        self.inner.readers.read(|database| mailbox::of_account(database, account))
+        self.list(account, <[Mailbox]>::to_vec)
     }
 
     /// One mailbox by name.
     pub fn mailbox(&self, account: AccountId, name: &str) -> Result<Option<Mailbox>, StoreError> {
-        self.inner.readers.read(|database| mailbox::by_name(database, account, name))
+        self.list(account, |list| snapshots::by_name(list, name))
     }
 
     /// One mailbox by number.
     pub fn mailbox_by_id(&self, mailbox: MailboxId) -> Result<Option<Mailbox>, StoreError> {
+        if mailbox.0 < schema::FIRST_MAILBOX {
+            // The INBOX of an account has the account's number.
+            return self.list(AccountId(mailbox.0), |list| snapshots::by_id(list, mailbox));
+        }
+        if let Some(kept) = self.inner.shared.snapshots.kept_mailbox(mailbox) {
+            return Ok(Some(kept));
+        }
         self.inner.readers.read(|database| mailbox::by_id(database, mailbox))
     }
 
@@ -325,7 +333,8 @@ impl Store {
 
     /// A mailbox and all its messages, compact.
     pub fn snapshot(&self, mailbox: MailboxId) -> Result<Snapshot, StoreError> {
-        self.inner.readers.read_moment(|database| changes::snapshot(database, mailbox))
+        let load = || self.inner.readers.read_moment(|database| changes::snapshot(database, mailbox));
+        self.inner.shared.snapshots.snapshot(mailbox, load)
     }
 
     /// What happened after `since`.
@@ -432,6 +441,12 @@ impl Store {
         let _guard = self.inner.shared.reclaiming.lock().unwrap_or_else(PoisonError::into_inner);
         let database = schema::open_reader(&self.inner.dir.join("mail.db"))?;
         check::check(&database, &self.inner.shared.files)
+    }
+
+    /// What `find` makes of the mailboxes of an account.
+    fn list<T>(&self, account: AccountId, find: impl FnOnce(&[Mailbox]) -> T) -> Result<T, StoreError> {
+        let load = || self.inner.readers.read(|database| mailbox::of_account(database, account));
+        self.inner.shared.snapshots.mailboxes(account, load, find)
     }
 
     fn claimed(&self) -> std::sync::MutexGuard<'_, HashSet<QueueId>> {

@@ -21,14 +21,17 @@ impl Watchers {
     }
 
     /// Tells the listeners, and forgets senders nobody listens to.
-    pub fn publish(&self, changes: &[(MailboxId, ModSeq)]) {
+    pub fn publish(&self, changes: impl Iterator<Item = (MailboxId, ModSeq)>) {
         let mut mailboxes = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        if mailboxes.is_empty() {
+            return;
+        }
         for (mailbox, modseq) in changes {
-            let Some(sender) = mailboxes.get(mailbox) else { continue };
+            let Some(sender) = mailboxes.get(&mailbox) else { continue };
             if sender.receiver_count() == 0 {
-                mailboxes.remove(mailbox);
+                mailboxes.remove(&mailbox);
             } else {
-                sender.send_replace(*modseq);
+                sender.send_replace(modseq);
             }
         }
     }
@@ -43,11 +46,11 @@ mod tests {
         let watchers = Watchers::default();
         let mut one = watchers.subscribe(MailboxId(1));
         let two = watchers.subscribe(MailboxId(2));
-        watchers.publish(&[(MailboxId(1), 6)]);
+        watchers.publish([(MailboxId(1), 6)].into_iter());
         assert!(one.has_changed().unwrap() && !two.has_changed().unwrap());
         assert_eq!(*one.borrow_and_update(), 6);
         drop(one);
-        watchers.publish(&[(MailboxId(1), 7)]);
+        watchers.publish([(MailboxId(1), 7)].into_iter());
         assert_eq!(watchers.mailboxes.lock().unwrap().len(), 1);
     }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use rusqlite::params;
 
 use super::Ledger;
+use crate::snapshots::Touch;
 use crate::{
-    AccountId, Append, Appended, Body, BodyId, Delivered, Delivery, FlagNames, Flags, MailboxId, Placed,
-    Recipient, StoreError,
+    AccountId, Append, Appended, Body, BodyId, Delivered, Delivery, Entry, FlagNames, Flags, MailboxId,
+    Placed, Recipient, StoreError,
 };
 
 /// A message row about to be made.
@@ -102,6 +103,8 @@ impl Ledger {
                 now_s
             ],
         )?;
+        let (size_bytes, flags) = (message.size_bytes, message.flags);
+        self.note_touch(mailbox, Touch::Arrived(Entry { uid, size_bytes, modseq: modseq as u64, flags }));
         Ok(Placed { mailbox, uid_validity, uid, modseq: modseq as u64 })
     }
 

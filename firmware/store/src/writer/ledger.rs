@@ -6,6 +6,7 @@
 //! request, which copies each page that it touches, is spent only when one has: the batch is then spoiled,
 //! and runs once more from its begin, with savepoints. The memory goes back by copies taken at first touch.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,6 +16,7 @@ use super::appender::Appender;
 use super::memory::Memory;
 use crate::feed::MailboxEvent;
 use crate::schema::{FIRST_MAILBOX, meta, set_meta};
+use crate::snapshots::{Numbers, Touch};
 use crate::{AccountId, BodyId, MailboxId, ModSeq, Quota, StoreError, Uid};
 
 /// Mailboxes and accounts remembered between transactions.
@@ -41,9 +43,14 @@ pub(crate) struct MailboxState {
 /// What listeners are told after a commit.
 #[derive(Default)]
 pub(crate) struct Notices {
-    pub mailboxes: Vec<(MailboxId, ModSeq)>,
-    /// The same mailboxes, as far as they are there, with their accounts.
-    pub changed: Vec<(AccountId, MailboxId)>,
+    /// The mailboxes that have changed.
+    pub numbers: Vec<Numbers>,
+    /// Messages that came, changed and went, in order.
+    pub touches: Vec<(MailboxId, Touch)>,
+    /// Mailboxes that were deleted.
+    pub gone: Vec<MailboxId>,
+    /// Accounts whose mailboxes came, went or have another name or use.
+    pub rearranged: HashSet<AccountId>,
     /// What happened to mailboxes themselves.
     pub events: Vec<(AccountId, MailboxEvent)>,
     pub queue: bool,
@@ -60,6 +67,10 @@ pub(crate) struct Ledger {
     next_mailbox: i64,
     /// Mailboxes deleted in this transaction.
     gone: Vec<MailboxId>,
+    /// Accounts whose mailboxes were rearranged in it.
+    rearranged: HashSet<AccountId>,
+    /// What happened to messages in it.
+    touches: Vec<(MailboxId, Touch)>,
     /// What happened to mailboxes in this transaction.
     events: Vec<(AccountId, MailboxEvent)>,
     pub(super) queue_changed: bool,
@@ -83,6 +94,8 @@ impl Ledger {
             next_body_written: next_body,
             next_mailbox,
             gone: Vec::new(),
+            rearranged: HashSet::new(),
+            touches: Vec::new(),
             events: Vec::new(),
             queue_changed: false,
             now_s: 0,
@@ -116,6 +129,7 @@ impl Ledger {
         self.mailboxes.begin_request();
         self.usages.begin_request();
         let (mark, gone, events) = (self.appender.mark(), self.gone.len(), self.events.len());
+        let touches = self.touches.len();
         let written = self.database.total_changes();
         if self.careful {
             self.run("SAVEPOINT request", [])?;
@@ -131,6 +145,7 @@ impl Ledger {
             self.appender.go_back(mark);
             self.gone.truncate(gone);
             self.events.truncate(events);
+            self.touches.truncate(touches);
             if self.careful {
                 self.run("ROLLBACK TO request", [])?;
             } else if self.database.total_changes() != written {
@@ -153,13 +168,15 @@ impl Ledger {
     pub fn commit(&mut self) -> Result<Notices, StoreError> {
         let mut notices = Notices {
             events: std::mem::take(&mut self.events),
+            touches: std::mem::take(&mut self.touches),
+            gone: std::mem::take(&mut self.gone),
+            rearranged: std::mem::take(&mut self.rearranged),
             queue: std::mem::take(&mut self.queue_changed),
             ..Notices::default()
         };
         self.appender.write()?;
         self.write_mailboxes(&mut notices)?;
         self.write_usages()?;
-        notices.mailboxes.extend(self.gone.drain(..).map(|mailbox| (mailbox, 0)));
         let next_body = self.next_body;
         if next_body != self.next_body_written {
             set_meta(&self.database, "next_body", next_body as i64)?;
@@ -177,6 +194,8 @@ impl Ledger {
         self.mailboxes.clear();
         self.usages.clear();
         self.gone.clear();
+        self.rearranged.clear();
+        self.touches.clear();
         self.events.clear();
         self.queue_changed = false;
         self.appender.roll_back();
@@ -250,13 +269,29 @@ impl Ledger {
 
     /// Forgets a mailbox that is being deleted.
     pub fn forget_mailbox(&mut self, id: MailboxId) {
+        if let Some(account) = self.mailboxes.get(id).map(|state| state.account) {
+            self.rearranged.insert(account);
+        }
         self.mailboxes.forget(id);
         self.gone.push(id);
     }
 
     /// Remembers what is told to feeds when the transaction is durable.
     pub fn note_event(&mut self, account: AccountId, event: MailboxEvent) {
+        if !matches!(event, MailboxEvent::Subscription { .. }) {
+            self.rearranged.insert(account);
+        }
         self.events.push((account, event));
+    }
+
+    /// Remembers that a mailbox of the account is new or has another name or use.
+    pub fn note_rearranged(&mut self, account: AccountId) {
+        self.rearranged.insert(account);
+    }
+
+    /// Remembers what happens to a message, for who has its mailbox in memory.
+    pub fn note_touch(&mut self, mailbox: MailboxId, touch: Touch) {
+        self.touches.push((mailbox, touch));
     }
 
     /// What an account uses and may use.
@@ -352,8 +387,7 @@ impl Ledger {
                     state.expunged_floor
                 ],
             )?;
-            notices.mailboxes.push((id, state.modseq as ModSeq));
-            notices.changed.push((state.account, id));
+            notices.numbers.push(state.numbers(id));
         }
         Ok(())
     }
@@ -370,6 +404,21 @@ impl Ledger {
 }
 
 impl MailboxState {
+    fn numbers(&self, mailbox: MailboxId) -> Numbers {
+        Numbers {
+            mailbox,
+            account: self.account,
+            uid_next: self.uid_next as Uid,
+            highest_modseq: self.modseq as ModSeq,
+            first_recent: self.first_recent as Uid,
+            messages: self.messages as u32,
+            unseen: self.unseen as u32,
+            deleted: self.deleted as u32,
+            bytes: self.bytes as u64,
+            keywords: self.keywords.clone(),
+        }
+    }
+
     /// The next UID, taken.
     pub fn take_uid(&mut self) -> Result<Uid, StoreError> {
         let uid =

@@ -240,6 +240,7 @@ impl Ledger {
             return Err(StoreError::TooManyMailboxes { max: MAILBOXES_MAX });
         }
         let uid_validity = self.new_uid_validity()?;
+        self.note_rearranged(account);
         self.run(
             "INSERT INTO mailboxes (id, account, name, uid_validity, special_use, selectable, keywords)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, '')",

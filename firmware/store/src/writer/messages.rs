@@ -6,6 +6,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::Ledger;
 use super::deliver::NewMessage;
+use crate::snapshots::Touch;
 use crate::{
     BodyId, Copied, Entry, Expunged, FlagAction, Flags, MailboxId, SpecialUse, StoreError, StoreFlags,
     Stored, Uid,
@@ -64,6 +65,7 @@ impl Ledger {
             )?;
             entry.flags = flags;
             entry.modseq = modseq as u64;
+            self.note_touch(mailbox, Touch::Changed(entry));
             stored.changed.push(entry);
         }
         let state = self.mailbox(mailbox)?;
@@ -196,6 +198,7 @@ impl Ledger {
                 "INSERT INTO expunged (mailbox, modseq, uid) VALUES (?1, ?2, ?3)",
                 params![mailbox.0, modseq, entry.uid],
             )?;
+            self.note_touch(mailbox, Touch::Expunged(entry.uid, modseq as u64));
         }
         self.trim_expunged(mailbox)?;
         Ok(modseq as u64)

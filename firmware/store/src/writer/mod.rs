@@ -34,6 +34,7 @@ use crate::StoreError;
 use crate::feed::Feeds;
 use crate::reserve::Reserve;
 use crate::segment::{MESSAGE_BYTES_MAX, SegmentFiles};
+use crate::snapshots::{Snapshots, Told};
 use crate::watchers::Watchers;
 use ahead::Ahead;
 use appender::Appender;
@@ -73,6 +74,7 @@ pub(crate) struct Shared {
     pub files: Arc<SegmentFiles>,
     pub watchers: Arc<Watchers>,
     pub feeds: Arc<Feeds>,
+    pub snapshots: Arc<Snapshots>,
     pub queue: watch::Sender<u64>,
     pub failed: watch::Sender<Option<String>>,
     /// Held by a check: no segment goes while one runs.
@@ -304,8 +306,14 @@ impl Thread {
     }
 
     fn publish(&self, notices: Notices) {
-        self.shared.watchers.publish(&notices.mailboxes);
-        self.shared.feeds.publish(&notices.changed, &notices.events);
+        let Notices { numbers, touches, gone, rearranged, .. } = &notices;
+        // Memory first: who is woken reads it.
+        self.shared.snapshots.publish(&Told { touches, numbers, gone, rearranged });
+        let changed = numbers.iter().map(|numbers| (numbers.mailbox, numbers.highest_modseq));
+        let deleted = gone.iter().map(|mailbox| (*mailbox, 0));
+        self.shared.watchers.publish(changed.chain(deleted));
+        let changed: Vec<_> = numbers.iter().map(|numbers| (numbers.account, numbers.mailbox)).collect();
+        self.shared.feeds.publish(&changed, &notices.events);
         if notices.queue {
             self.shared.queue.send_modify(|count| *count = count.wrapping_add(1));
         }
