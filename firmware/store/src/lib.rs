@@ -48,6 +48,8 @@ mod metadata;
 mod password;
 mod queue;
 mod reader;
+mod recent;
+mod replace;
 mod reserve;
 mod schema;
 mod segment;
@@ -76,7 +78,10 @@ pub use metadata::{
     METADATA_ENTRIES_MAX, METADATA_NAME_BYTES_MAX, METADATA_VALUE_BYTES_MAX, MetadataEntry, metadata_name,
 };
 pub use queue::{DueItem, Outcome, Outgoing, OutgoingRecipient, QueueEntry, QueueId, Settlement};
+pub use replace::Replaced;
 pub use store::Store;
+
+pub(crate) use store::growing_by;
 
 /// One UID, from 1.
 pub type Uid = u32;

@@ -13,13 +13,14 @@ use tokio::sync::watch;
 use crate::directory::{self, Which};
 use crate::feed::Feeds;
 use crate::reader::Readers;
+use crate::recent::Recents;
 use crate::segment::{MESSAGE_BYTES_MAX, SegmentFiles};
 use crate::writer::{Cost, Shared, Writer};
 use crate::{
     Account, AccountId, Alias, Append, Appended, Body, BodyRef, Changes, CheckReport, Copied, Delivered,
     Delivery, Domain, DueItem, Expunged, Mailbox, MailboxId, ModSeq, PasswordHash, QueueEntry, QueueId,
     Quota, Resolution, Row, Settlement, Snapshot, SpecialUse, StoreError, StoreFlags, Stored, Subscription,
-    Uid, UidRanges, changes, check, delivery, mailbox, queue, schema, snapshots,
+    UidRanges, changes, check, delivery, mailbox, queue, schema, snapshots,
 };
 
 /// Times a body is looked for again when it has been moved while it was read.
@@ -41,6 +42,7 @@ struct Inner {
     readers: Readers,
     shared: Shared,
     claimed: Mutex<HashSet<QueueId>>,
+    recents: Recents,
     dir: PathBuf,
     epoch: u32,
     _lock: File,
@@ -80,6 +82,7 @@ impl Store {
                 readers,
                 shared,
                 claimed,
+                recents: Recents::default(),
                 dir: dir.to_owned(),
                 epoch,
                 _lock: lock,
@@ -260,15 +263,6 @@ impl Store {
     /// Removes messages whatever their flags (POP3 QUIT).
     pub async fn remove(&self, mailbox: MailboxId, uids: UidRanges) -> Result<Expunged, StoreError> {
         self.small(move |ledger| ledger.expunge(mailbox, Some(&uids), false)).await
-    }
-
-    /// Takes the `\Recent` messages for one session: those from the returned UID on are its own.
-    pub async fn claim_recent(&self, mailbox: MailboxId) -> Result<Uid, StoreError> {
-        let found = self.mailbox_by_id(mailbox)?.ok_or(StoreError::NoSuchMailbox)?;
-        if found.first_recent == found.uid_next {
-            return Ok(found.first_recent);
-        }
-        self.small(move |ledger| ledger.claim_recent(mailbox)).await
     }
 
     // --- mailboxes ---
@@ -486,11 +480,23 @@ impl Store {
         &self.inner.shared.feeds
     }
 
+    pub(crate) fn recents(&self) -> &Recents {
+        &self.inner.recents
+    }
+
     pub(crate) async fn small<T: Send + 'static>(
         &self,
         run: impl FnMut(&mut crate::writer::Ledger) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.inner.writer.submit(Cost::SMALL, run).await
+    }
+
+    pub(crate) async fn submit<T: Send + 'static>(
+        &self,
+        cost: Cost,
+        run: impl FnMut(&mut crate::writer::Ledger) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.inner.writer.submit(cost, run).await
     }
 
     /// A change that adds rows.
@@ -503,7 +509,7 @@ impl Store {
 }
 
 /// The cost of a request with these messages.
-fn growing_by<'a>(bodies: impl IntoIterator<Item = &'a Body>) -> Result<Cost, StoreError> {
+pub(crate) fn growing_by<'a>(bodies: impl IntoIterator<Item = &'a Body>) -> Result<Cost, StoreError> {
     let mut bytes = 0;
     for body in bodies {
         if body.bytes().len() > MESSAGE_BYTES_MAX {

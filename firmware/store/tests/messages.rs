@@ -230,12 +230,17 @@ async fn the_log_of_expunged_messages_is_bounded() {
 #[tokio::test]
 async fn recent_messages_belong_to_one_session() {
     let t = fixture().await;
-    let inbox = t.inbox();
     t.deliver("a", &[t.alice]).await;
-    assert_eq!(t.store.claim_recent(inbox).await.unwrap(), 1);
-    assert_eq!(t.store.claim_recent(inbox).await.unwrap(), 2);
+    let inbox = || t.mailbox(t.alice, "INBOX");
+    assert_eq!(t.store.claim_recent(&inbox()), 1);
+    assert_eq!(t.store.claim_recent(&inbox()), 2);
     t.deliver("b", &[t.alice]).await;
-    assert_eq!(t.store.claim_recent(inbox).await.unwrap(), 2);
+    assert_eq!(t.store.first_recent(&inbox()), 2);
+    assert_eq!(t.store.claim_recent(&inbox()), 2);
+    // Claims are recorded at the end; never beyond what there is, and never back.
+    t.store.record_recent(inbox().id, 99).await.unwrap();
+    t.store.record_recent(inbox().id, 1).await.unwrap();
+    assert_eq!(inbox().first_recent, 3);
 }
 
 #[tokio::test]

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
-use super::{FetchItem, ListRequest, SearchKey, SearchReturn, SequenceSet, StatusItem, ZonedTime};
+use super::{
+    FetchItem, FetchModifiers, ListRequest, SearchKey, SearchReturn, SequenceSet, StatusItem, ZonedTime,
+};
 
 /// A command with the tag that its answer carries.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,10 +49,43 @@ pub enum StoreMode {
 }
 
 /// Parameters of SELECT and EXAMINE (RFC 4466).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SelectParameters {
     /// CONDSTORE (RFC 7162 section 3.1.8).
     pub condstore: bool,
+    /// QRESYNC (RFC 7162 section 3.2.5).
+    pub qresync: Option<Resync>,
+}
+
+/// What a client that comes back knows of a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resync {
+    /// UIDVALIDITY it saw.
+    pub uid_validity: u32,
+    /// Modification sequence up to which it knows everything.
+    pub modseq: u64,
+    /// UIDs it knows; all when it does not say.
+    pub known: Option<SequenceSet>,
+    /// Sequence numbers and the UIDs they had, as many of these as of those.
+    pub numbers: Option<(SequenceSet, SequenceSet)>,
+}
+
+/// What a message of an APPEND is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AppendContent {
+    /// Its bytes, not copied from the command.
+    Whole(Bytes),
+    /// Pieces that are put together (CATENATE, RFC 4469).
+    Pieces(Vec<AppendPiece>),
+}
+
+/// A piece of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AppendPiece {
+    /// Bytes, not copied from the command.
+    Text(Bytes),
+    /// An IMAP URL (RFC 5092) of something that is here.
+    Url(Bytes),
 }
 
 /// One message of an APPEND.
@@ -60,8 +95,8 @@ pub struct AppendMessage {
     pub flags: Vec<Flag>,
     /// Its INTERNALDATE, if the client gave one.
     pub date: Option<ZonedTime>,
-    /// Its bytes, not copied from the command.
-    pub message: Bytes,
+    /// What it is made of.
+    pub content: AppendContent,
 }
 
 /// What a client can ask for. Mailbox names are UTF-8 and INBOX has its one spelling.
@@ -137,11 +172,22 @@ pub enum Command {
         /// What is asked.
         items: Vec<StatusItem>,
     },
-    /// APPEND
+    /// APPEND, of several messages too (RFC 3502).
     Append {
         /// Where to.
         mailbox: String,
-        /// What.
+        /// What; at least one.
+        messages: Vec<AppendMessage>,
+    },
+    /// REPLACE (RFC 8508)
+    Replace {
+        /// The number is a UID.
+        uid: bool,
+        /// Which message goes: one number, or `*`.
+        set: SequenceSet,
+        /// Where to.
+        mailbox: String,
+        /// What comes instead.
         message: AppendMessage,
     },
     /// GETQUOTA (RFC 9208)
@@ -176,8 +222,8 @@ pub enum Command {
         set: SequenceSet,
         /// What of them, macros expanded.
         items: Vec<FetchItem>,
-        /// CHANGEDSINCE (RFC 7162 section 3.1.4.1).
-        changed_since: Option<u64>,
+        /// How they are chosen and told.
+        modifiers: FetchModifiers,
     },
     /// STORE and UID STORE
     Store {

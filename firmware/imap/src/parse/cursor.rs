@@ -3,17 +3,27 @@
 use bytes::Bytes;
 
 use super::Fault;
-use super::name::decode_name;
+use super::name::{decode_name, plain_name};
+
+/// What the client has enabled that changes the grammar.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dialect {
+    /// Mailbox names are UTF-8, and `&` is a letter like others (RFC 6855 section 3, RFC 9051 section 5.1).
+    pub utf8: bool,
+    /// Messages are named by UIDs only (RFC 9586).
+    pub uid_only: bool,
+}
 
 /// Reads one command in wire form, literals included, from its first byte to its end.
 pub(super) struct Cursor<'a> {
     input: &'a Bytes,
     position: usize,
+    pub dialect: Dialect,
 }
 
 impl<'a> Cursor<'a> {
-    pub fn new(input: &'a Bytes) -> Self {
-        Self { input, position: 0 }
+    pub fn new(input: &'a Bytes, dialect: Dialect) -> Self {
+        Self { input, position: 0, dialect }
     }
 
     pub fn rest(&self) -> &'a [u8] {
@@ -124,7 +134,7 @@ impl<'a> Cursor<'a> {
     /// `mailbox`: decoded, and INBOX in its one spelling.
     pub fn mailbox(&mut self) -> Result<String, Fault> {
         let wire = self.astring()?;
-        let name = decode_name(&wire).ok_or(Fault::Syntax("the mailbox name is not modified UTF-7"))?;
+        let name = self.decode(&wire).ok_or(Fault::Syntax("the mailbox name is not modified UTF-7"))?;
         Ok(if name.eq_ignore_ascii_case("INBOX") { "INBOX".to_owned() } else { name })
     }
 
@@ -139,7 +149,11 @@ impl<'a> Cursor<'a> {
             }
             self.input.slice(start..self.position)
         };
-        decode_name(&wire).ok_or(Fault::Syntax("the mailbox pattern is not modified UTF-7"))
+        self.decode(&wire).ok_or(Fault::Syntax("the mailbox pattern is not modified UTF-7"))
+    }
+
+    fn decode(&self, wire: &[u8]) -> Option<String> {
+        if self.dialect.utf8 { plain_name(wire) } else { decode_name(wire) }
     }
 
     fn quoted(&mut self) -> Result<Bytes, Fault> {

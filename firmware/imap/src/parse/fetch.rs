@@ -2,8 +2,8 @@
 
 use message::{SectionSpec, SectionText};
 
-use super::Fault;
 use super::cursor::Cursor;
+use super::{Fault, Page};
 
 /// Most items in one FETCH.
 const ITEMS_MAX: usize = 64;
@@ -46,15 +46,45 @@ pub enum FetchItem {
         /// Only these bytes of it.
         partial: Option<Partial>,
     },
+    /// `BINARY[...]` and `BINARY.PEEK[...]` (RFC 3516)
+    Binary {
+        /// Do not set `\Seen`.
+        peek: bool,
+        /// Which part. What is no part has no encoding and comes as it is.
+        section: SectionSpec,
+        /// Only these bytes of it.
+        partial: Option<Partial>,
+    },
+    /// `BINARY.SIZE[...]` (RFC 3516)
+    BinarySize(SectionSpec),
+    /// `PREVIEW` (RFC 8970); previews are always at hand, so LAZY makes no difference.
+    Preview,
+    /// `SAVEDATE` (RFC 8514)
+    SaveDate,
+    /// `EMAILID` (RFC 8474)
+    EmailId,
+    /// `THREADID` (RFC 8474)
+    ThreadId,
 }
 
-/// `<start.count>`.
+/// `<start.count>`, or `<start>` up to the end, which clients in use send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Partial {
     /// First byte.
-    pub start: u32,
+    pub start: u64,
     /// At most this many; not 0.
-    pub count: u32,
+    pub count: u64,
+}
+
+/// What stands in parentheses after the items.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FetchModifiers {
+    /// CHANGEDSINCE (RFC 7162 section 3.1.4.1).
+    pub changed_since: Option<u64>,
+    /// VANISHED (RFC 7162 section 3.2.6).
+    pub vanished: bool,
+    /// PARTIAL (RFC 9394 section 3.3).
+    pub page: Option<Page>,
 }
 
 impl Cursor<'_> {
@@ -99,17 +129,69 @@ impl Cursor<'_> {
             b"BODYSTRUCTURE" => return Ok(FetchItem::BodyStructure),
             b"UID" => return Ok(FetchItem::Uid),
             b"MODSEQ" => return Ok(FetchItem::ModSeq),
+            b"PREVIEW" => return self.preview(),
+            b"SAVEDATE" => return Ok(FetchItem::SaveDate),
+            b"EMAILID" => return Ok(FetchItem::EmailId),
+            b"THREADID" => return Ok(FetchItem::ThreadId),
+            b"BINARY.SIZE" => return self.section().map(FetchItem::BinarySize),
             b"BODY" if self.peek() != Some(b'[') => return Ok(FetchItem::Body),
-            b"BODY" => false,
-            b"BODY.PEEK" => true,
+            b"BODY" | b"BINARY" => false,
+            b"BODY.PEEK" | b"BINARY.PEEK" => true,
             _ => return Err(Fault::Syntax("no such item can be fetched")),
         };
         let section = self.section()?;
         let partial = self.partial()?;
-        Ok(FetchItem::Section { peek, section, partial })
+        Ok(if name.starts_with(b"BINARY") {
+            FetchItem::Binary { peek, section, partial }
+        } else {
+            FetchItem::Section { peek, section, partial }
+        })
     }
 
-    fn section(&mut self) -> Result<SectionSpec, Fault> {
+    /// What follows PREVIEW: nothing, or `(LAZY)`.
+    fn preview(&mut self) -> Result<FetchItem, Fault> {
+        if self.rest().starts_with(b" (") {
+            self.space()?;
+            self.options(|cursor| {
+                if cursor.take_word("LAZY") {
+                    Ok(())
+                } else {
+                    Err(Fault::Syntax("no such modifier of PREVIEW"))
+                }
+            })?;
+        }
+        Ok(FetchItem::Preview)
+    }
+
+    /// The modifiers after the items, if there are any.
+    pub fn fetch_modifiers(&mut self) -> Result<FetchModifiers, Fault> {
+        let mut modifiers = FetchModifiers::default();
+        if self.is_at_end() {
+            return Ok(modifiers);
+        }
+        self.space()?;
+        self.options(|cursor| {
+            match cursor.atom()?.to_ascii_uppercase().as_str() {
+                "CHANGEDSINCE" => {
+                    cursor.space()?;
+                    modifiers.changed_since = Some(cursor.number()?);
+                }
+                "VANISHED" => modifiers.vanished = true,
+                "PARTIAL" => {
+                    cursor.space()?;
+                    modifiers.page = Some(cursor.page()?);
+                }
+                _ => return Err(Fault::Syntax("no such modifier of FETCH")),
+            }
+            Ok(())
+        })?;
+        if modifiers.vanished && modifiers.changed_since.is_none() {
+            return Err(Fault::Syntax("VANISHED needs CHANGEDSINCE beside it"));
+        }
+        Ok(modifiers)
+    }
+
+    pub(super) fn section(&mut self) -> Result<SectionSpec, Fault> {
         self.expect(b'[', "a [ is missing before a section")?;
         let mut part = Vec::new();
         while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
@@ -169,9 +251,12 @@ impl Cursor<'_> {
         if !self.take(b'<') {
             return Ok(None);
         }
-        let start = self.number32()?;
+        let start = self.number()?;
+        if self.take(b'>') {
+            return Ok(Some(Partial { start, count: u64::MAX }));
+        }
         self.expect(b'.', "a . is missing in a partial fetch")?;
-        let count = self.number32()?;
+        let count = self.number()?;
         self.expect(b'>', "a partial fetch is not closed by >")?;
         if count == 0 {
             return Err(Fault::Syntax("a partial fetch of no bytes is not allowed"));

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::command::{Command, Tagged};
-use super::cursor::{Cursor, is_astring_char};
+use super::cursor::{Cursor, Dialect, is_astring_char};
 use super::{Fault, Rejected, SequenceSet};
 
 /// A family of commands: reads what follows `word` if the word is one of its own; the flag says that UID
@@ -21,11 +21,11 @@ const FAMILIES: &[Family] = &[
 
 /// Reads one command in wire form: its line or lines with all literals in between, as
 /// [`super::CommandReader`] cuts them.
-pub fn parse(input: &Bytes) -> Result<Tagged, Rejected> {
+pub fn parse(input: &Bytes, dialect: Dialect) -> Result<Tagged, Rejected> {
     let line = input.strip_suffix(b"\n").unwrap_or(input);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let input = input.slice(..line.len());
-    let mut cursor = Cursor::new(&input);
+    let mut cursor = Cursor::new(&input, dialect);
     let tag = cursor.tag().map_err(|fault| Rejected { tag: None, fault })?;
     match cursor.command() {
         Ok(command) => Ok(Tagged { tag, command }),
@@ -33,19 +33,8 @@ pub fn parse(input: &Bytes) -> Result<Tagged, Rejected> {
     }
 }
 
-/// What is known when a client announces a literal: the tag, and for an APPEND whose message is
-/// announced the mailbox it goes to.
-pub fn announced_append(so_far: &Bytes) -> (Option<String>, Option<String>) {
-    let mut cursor = Cursor::new(so_far);
-    let Ok(tag) = cursor.tag() else { return (None, None) };
-    let is_append = cursor.space().is_ok() && cursor.take_word("APPEND") && cursor.space().is_ok();
-    // When the name itself is the announced literal, its bytes are not there and it does not parse.
-    let mailbox = if is_append { cursor.mailbox().ok() } else { None };
-    (Some(tag), mailbox)
-}
-
 impl Cursor<'_> {
-    fn tag(&mut self) -> Result<String, Fault> {
+    pub(super) fn tag(&mut self) -> Result<String, Fault> {
         let tag = self.take_while(|byte| is_astring_char(byte) && byte < 0x80 && byte != b'+');
         if tag.is_empty() {
             return Err(Fault::Syntax("a command must start with a tag"));

@@ -14,24 +14,33 @@ mod list;
 mod login;
 mod mailbox;
 mod name;
+mod page;
 mod reader;
 mod search;
 mod select;
 mod selected;
 mod sequence;
+mod url;
 
 #[cfg(test)]
 mod tests;
 
-pub use command::{AppendMessage, Command, Flag, IdPairs, SelectParameters, StoreMode, Tagged};
+pub use append::{Announced, announced};
+pub use command::{
+    AppendContent, AppendMessage, AppendPiece, Command, Flag, IdPairs, Resync, SelectParameters, StoreMode,
+    Tagged,
+};
+pub use cursor::Dialect;
 pub use date::{CalendarDate, ZonedTime};
-pub use fetch::{FetchItem, Partial};
-pub use grammar::{announced_append, parse};
+pub use fetch::{FetchItem, FetchModifiers, Partial};
+pub use grammar::parse;
 pub use list::{ListRequest, ListReturn, ListSelection, StatusItem};
 pub use name::{decode_name, encode_name};
+pub use page::Page;
 pub use reader::{CommandReader, Incoming, ReaderLimits};
 pub use search::{Criterion, DateField, SearchKey, SearchReturn, SearchText};
 pub use sequence::{SequenceSet, SetRange};
+pub use url::MessageUrl;
 
 use thiserror::Error;
 
@@ -44,6 +53,9 @@ pub enum Fault {
     /// No such command.
     #[error("no such command: {0}")]
     Unknown(String),
+    /// A message was named by its sequence number where only UIDs may be used (RFC 9586 section 3).
+    #[error("messages can only be named by their UIDs since UIDONLY is enabled")]
+    UidRequired,
     /// The charset of a search is not known; answered with `NO [BADCHARSET]`.
     #[error("this charset cannot be searched")]
     Charset,

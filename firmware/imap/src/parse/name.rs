@@ -12,6 +12,12 @@ pub fn decode_name(wire: &[u8]) -> Option<String> {
     (!name.chars().any(char::is_control)).then_some(name)
 }
 
+/// A mailbox name in UTF-8. `None` when it is not, or holds control characters.
+pub(super) fn plain_name(wire: &[u8]) -> Option<String> {
+    let name = std::str::from_utf8(wire).ok()?;
+    (!name.chars().any(char::is_control)).then(|| name.to_owned())
+}
+
 fn decode_utf7(text: &str) -> Option<String> {
     let mut name = String::with_capacity(text.len());
     let mut rest = text;

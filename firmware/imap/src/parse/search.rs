@@ -150,6 +150,9 @@ impl Cursor<'_> {
             return Ok(only_or_all(keys));
         }
         if self.peek().is_some_and(|byte| byte.is_ascii_digit() || byte == b'*') {
+            if self.dialect.uid_only {
+                return Err(Fault::UidRequired);
+            }
             return Ok(SearchKey::Is(Criterion::Sequence(SequenceSet::parse(self)?)));
         }
         let word = self.atom()?.to_ascii_uppercase();

@@ -1,7 +1,8 @@
 //! SELECT, EXAMINE, and the ends of a selection.
 
 use super::Fault;
-use super::command::{Command, SelectParameters};
+use super::SequenceSet;
+use super::command::{Command, Resync, SelectParameters};
 use super::cursor::Cursor;
 
 impl Cursor<'_> {
@@ -37,8 +38,53 @@ impl Cursor<'_> {
                 parameters.condstore = true;
                 Ok(())
             }
+            "QRESYNC" => {
+                cursor.space()?;
+                parameters.qresync = Some(cursor.resync()?);
+                Ok(())
+            }
             _ => Err(Fault::Syntax("no such parameter of SELECT")),
         })?;
         Ok(parameters)
+    }
+
+    /// `(uidvalidity modseq [known-uids] [(numbers uids)])`.
+    fn resync(&mut self) -> Result<Resync, Fault> {
+        self.expect(b'(', "QRESYNC takes a list")?;
+        let uid_validity = self.number32()?;
+        self.space()?;
+        let modseq = self.number()?;
+        if uid_validity == 0 || modseq == 0 {
+            return Err(Fault::Syntax("UIDVALIDITY and modification sequence of QRESYNC cannot be 0"));
+        }
+        let mut resync = Resync { uid_validity, modseq, known: None, numbers: None };
+        if self.take(b' ') {
+            if self.peek() != Some(b'(') {
+                resync.known = Some(self.known_set()?);
+            }
+            let more = resync.known.is_none() || self.take(b' ');
+            if more {
+                self.expect(b'(', "the sequence match data of QRESYNC is missing")?;
+                if self.dialect.uid_only {
+                    return Err(Fault::UidRequired);
+                }
+                let numbers = self.known_set()?;
+                self.space()?;
+                let uids = self.known_set()?;
+                self.expect(b')', "the sequence match data of QRESYNC is not closed")?;
+                if numbers.len() != uids.len() {
+                    return Err(Fault::Syntax("QRESYNC names more numbers than UIDs, or fewer"));
+                }
+                resync.numbers = Some((numbers, uids));
+            }
+        }
+        self.expect(b')', "the list of QRESYNC is not closed")?;
+        Ok(resync)
+    }
+
+    /// A set without `*`.
+    fn known_set(&mut self) -> Result<SequenceSet, Fault> {
+        let set = SequenceSet::parse(self)?;
+        if set.has_star() { Err(Fault::Syntax("* is not allowed in this set")) } else { Ok(set) }
     }
 }

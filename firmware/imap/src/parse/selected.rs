@@ -7,6 +7,10 @@ use super::cursor::Cursor;
 impl Cursor<'_> {
     /// The family of this module; `None` for another word.
     pub(super) fn selected_command(&mut self, word: &str, uid: bool) -> Result<Option<Command>, Fault> {
+        let by_number = matches!(word, "SEARCH" | "FETCH" | "STORE" | "COPY" | "MOVE") && !uid;
+        if by_number && self.dialect.uid_only {
+            return Err(Fault::UidRequired);
+        }
         Ok(Some(match word {
             "SEARCH" => {
                 self.space()?;
@@ -17,7 +21,7 @@ impl Cursor<'_> {
                 let set = self.set_argument()?;
                 self.space()?;
                 let items = self.fetch_items()?;
-                Command::Fetch { uid, set, items, changed_since: self.fetch_modifiers()? }
+                Command::Fetch { uid, set, items, modifiers: self.fetch_modifiers()? }
             }
             "STORE" => self.store(uid)?,
             "COPY" | "MOVE" => {
@@ -28,23 +32,6 @@ impl Cursor<'_> {
             "EXPUNGE" => Command::Expunge { uids: None },
             _ => return Ok(None),
         }))
-    }
-
-    fn fetch_modifiers(&mut self) -> Result<Option<u64>, Fault> {
-        let mut changed_since = None;
-        if self.is_at_end() {
-            return Ok(None);
-        }
-        self.space()?;
-        self.options(|cursor| {
-            if !cursor.take_word("CHANGEDSINCE") {
-                return Err(Fault::Syntax("no such modifier of FETCH"));
-            }
-            cursor.space()?;
-            changed_since = Some(cursor.number()?);
-            Ok(())
-        })?;
-        Ok(changed_since)
     }
 
     fn store(&mut self, uid: bool) -> Result<Command, Fault> {

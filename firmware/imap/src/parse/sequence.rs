@@ -51,6 +51,33 @@ impl SequenceSet {
         self.ranges.iter().flat_map(|range| [range.from, range.to]).flatten().max().unwrap_or(0)
     }
 
+    /// Whether `*` is in it.
+    pub fn has_star(&self) -> bool {
+        self.ranges.iter().any(|range| range.from.is_none() || range.to.is_none())
+    }
+
+    /// How many numbers it names, one named twice counted twice; a set without `*`.
+    pub fn len(&self) -> u64 {
+        let length = |range: &SetRange| {
+            let (first, last) = range.resolve(0);
+            u64::from(last - first) + 1
+        };
+        self.ranges.iter().map(length).sum()
+    }
+
+    /// It names nothing; the grammar does not allow that.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// Its numbers in the client's order.
+    pub fn numbers(&self) -> impl Iterator<Item = u32> {
+        self.ranges.iter().flat_map(|range| {
+            let (first, last) = range.resolve(0);
+            first..=last
+        })
+    }
+
     pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Self, Fault> {
         let mut ranges = Vec::new();
         loop {

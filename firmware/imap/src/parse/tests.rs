@@ -9,14 +9,14 @@ use super::*;
 const LIMITS: ReaderLimits = ReaderLimits { line_max_bytes: 512, literals_max: 8, skip_max_bytes: 4096 };
 
 fn command(text: &str) -> Command {
-    match parse(&Bytes::copy_from_slice(text.as_bytes())) {
+    match parse(&Bytes::copy_from_slice(text.as_bytes()), Dialect::default()) {
         Ok(tagged) => tagged.command,
         Err(rejected) => panic!("{text:?}: {}", rejected.fault),
     }
 }
 
 fn fault(text: &str) -> Fault {
-    match parse(&Bytes::copy_from_slice(text.as_bytes())) {
+    match parse(&Bytes::copy_from_slice(text.as_bytes()), Dialect::default()) {
         Ok(tagged) => panic!("{text:?} was taken as {:?}", tagged.command),
         Err(rejected) => rejected.fault,
     }
@@ -98,7 +98,7 @@ fn broken_commands_say_what_is_wrong() {
 
 #[test]
 fn a_rejected_command_keeps_its_tag() {
-    let rejected = parse(&Bytes::from_static(b"x7 FETCH\r\n")).unwrap_err();
+    let rejected = parse(&Bytes::from_static(b"x7 FETCH\r\n"), Dialect::default()).unwrap_err();
     assert_eq!(rejected.tag.as_deref(), Some("x7"));
 }
 
@@ -194,20 +194,58 @@ fn nesting_is_bounded() {
 fn append_with_flags_and_date() {
     let text =
         "a APPEND \"Sent Items\" (\\Seen $Forwarded) \" 7-Jul-1996 02:44:25 -0700\" {4+}\r\nx\r\ny\r\n";
-    let Command::Append { mailbox, message } = command(text) else { panic!() };
+    let Command::Append { mailbox, messages } = command(text) else { panic!() };
     assert_eq!(mailbox, "Sent Items");
+    let [message] = messages.as_slice() else { panic!() };
     assert_eq!(message.flags, [Flag::Seen, Flag::Keyword("$Forwarded".into())]);
     let date = message.date.unwrap();
     assert_eq!((date.unix_s, date.offset_s), (836_732_665, -25_200));
     let mut written = Vec::new();
     date.write(&mut written);
     assert_eq!(written, b" 7-Jul-1996 02:44:25 -0700");
-    assert_eq!(&message.message[..], b"x\r\ny");
+    assert_eq!(message.content, AppendContent::Whole(Bytes::from_static(b"x\r\ny")));
+}
+
+#[test]
+fn appends_of_several_messages_and_of_pieces() {
+    let whole = |text: &'static str| AppendContent::Whole(Bytes::from_static(text.as_bytes()));
+    let appended = |text: &str| match command(text) {
+        Command::Append { messages, .. } => messages,
+        other => panic!("{other:?}"),
+    };
+    let several = appended("a APPEND x {1+}\r\na (\\Seen) ~{1+}\r\nb UTF8 (~{1+}\r\nc) {0+}\r\n\r\n");
+    let contents: Vec<AppendContent> = several.iter().map(|message| message.content.clone()).collect();
+    assert_eq!(contents, [whole("a"), whole("b"), whole("c"), whole("")]);
+    assert_eq!(several[1].flags, [Flag::Seen]);
+    let pieces =
+        appended("a APPEND x CATENATE (URL /INBOX/;UID=1 TEXT {1+}\r\na) CATENATE (TEXT ~{0+}\r\n)\r\n");
+    let AppendContent::Pieces(first) = &pieces[0].content else { panic!() };
+    let url = AppendPiece::Url(Bytes::from_static(b"/INBOX/;UID=1"));
+    assert_eq!(first, &[url, AppendPiece::Text(Bytes::from_static(b"a"))]);
+    let Command::Replace { uid: true, mailbox, message, .. } =
+        command("a UID REPLACE 4 Drafts (\\Draft) {1+}\r\na\r\n")
+    else {
+        panic!()
+    };
+    assert_eq!((mailbox.as_str(), message.content), ("Drafts", whole("a")));
+    for (text, reason) in [
+        ("a APPEND x\r\n", "a space is missing before an argument"),
+        ("a APPEND x CATENATE ()\r\n", "TEXT or URL is expected in CATENATE"),
+        ("a APPEND x UTF8 {1+}\r\na\r\n", "UTF8 takes a literal in parentheses"),
+        ("a REPLACE 1:2 x {1+}\r\na\r\n", "REPLACE takes one message"),
+        ("a REPLACE 1 x {1+}\r\na {1+}\r\na\r\n", "there is something after the end of the command"),
+    ] {
+        assert_eq!(fault(text).to_string(), reason, "{text:?}");
+    }
 }
 
 #[test]
 fn an_announced_append_tells_where_it_goes() {
-    let told = |text: &'static [u8]| announced_append(&Bytes::from_static(text));
+    let told = |text: &'static [u8]| {
+        let Announced { tag, mailbox } = announced(&Bytes::from_static(text), Dialect::default());
+        (tag, mailbox)
+    };
+    assert_eq!(told(b"a1 UID REPLACE 7 x ~{10}\r\n"), (Some("a1".into()), Some("x".into())));
     assert_eq!(told(b"a1 APPEND INBOX (\\Seen) {10}\r\n"), (Some("a1".into()), Some("INBOX".into())));
     assert_eq!(told(b"a1 append {3}\r\nfoo {10}\r\n"), (Some("a1".into()), Some("foo".into())));
     assert_eq!(told(b"a1 APPEND {10}\r\n"), (Some("a1".into()), None));
@@ -387,13 +425,13 @@ fn near_commands() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn any_bytes_are_parsed_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = parse(&Bytes::from(bytes.clone()));
-        let _ = announced_append(&Bytes::from(bytes));
+        let _ = parse(&Bytes::from(bytes.clone()), Dialect::default());
+        let _ = announced(&Bytes::from(bytes), Dialect::default());
     }
 
     #[test]
     fn anything_near_commands_is_parsed_without_panic(bytes in near_commands()) {
-        let _ = parse(&Bytes::from(bytes));
+        let _ = parse(&Bytes::from(bytes), Dialect::default());
     }
 
     #[test]
@@ -418,9 +456,9 @@ proptest! {
         let mut wire = b"a APPEND x \"".to_vec();
         time.write(&mut wire);
         wire.extend_from_slice(b"\" {0}\r\n\r\n");
-        let Ok(Tagged { command: Command::Append { message, .. }, .. }) = parse(&Bytes::from(wire)) else {
+        let Ok(Tagged { command: Command::Append { messages, .. }, .. }) = parse(&Bytes::from(wire), Dialect::default()) else {
             return Err(TestCaseError::fail("the date was not taken"));
         };
-        prop_assert_eq!(message.date, Some(time));
+        prop_assert_eq!(messages[0].date, Some(time));
     }
 }

@@ -6,15 +6,37 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Session;
 use super::reply::Reply;
+use crate::parse::Dialect;
 
 /// What is served before login, without the ways to log in.
 const BEFORE_LOGIN: &[&str] = &["IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "ENABLE"];
 
 /// What is served after login: the session and the messages of a mailbox.
-const MESSAGES: &[&str] =
-    &["IMAP4rev1", "CONDSTORE", "ENABLE", "ID", "IDLE", "LITERAL+", "MOVE", "SASL-IR", "UIDPLUS", "UNSELECT"];
+#[rustfmt::skip]
+const MESSAGES: &[&str] = &[
+    "IMAP4rev1",
+    "BINARY",
+    "CATENATE",
+    "CONDSTORE",
+    "ENABLE",
+    "ID",
+    "IDLE",
+    "LITERAL+",
+    "MOVE",
+    "MULTIAPPEND",
+    "PREVIEW",
+    "QRESYNC",
+    "REPLACE",
+    "SASL-IR",
+    "UIDONLY",
+    "UIDPLUS",
+    "UNSELECT",
+    "URL-PARTIAL",
+    "UTF8=ACCEPT",
+];
 
 /// What is served after login: mailboxes.
+#[rustfmt::skip]
 const MAILBOXES: &[&str] = &[
     "CHILDREN",
     "LIST-EXTENDED",
@@ -28,6 +50,7 @@ const MAILBOXES: &[&str] = &[
 ];
 
 /// What is served after login: searching, sorting.
+#[rustfmt::skip]
 const SEARCHES: &[&str] = &["ESEARCH", "WITHIN"];
 
 /// What the client has turned on for the rest of its session.
@@ -35,6 +58,26 @@ const SEARCHES: &[&str] = &["ESEARCH", "WITHIN"];
 pub(super) struct Enabled {
     /// CONDSTORE: modification sequences are told (RFC 7162 section 3.1).
     pub condstore: bool,
+    /// QRESYNC: VANISHED instead of EXPUNGE, and UIDs everywhere (RFC 7162 section 3.2).
+    pub qresync: bool,
+    /// UTF8=ACCEPT (RFC 6855).
+    pub utf8_accept: bool,
+    /// IMAP4rev2 (RFC 9051): ESEARCH, UTF-8 names, no `\Recent`.
+    pub rev2: bool,
+    /// UIDONLY (RFC 9586).
+    pub uid_only: bool,
+}
+
+impl Enabled {
+    /// Mailbox names are UTF-8.
+    pub fn utf8(self) -> bool {
+        self.utf8_accept || self.rev2
+    }
+
+    /// How commands are to be read.
+    pub fn dialect(self) -> Dialect {
+        Dialect { utf8: self.utf8(), uid_only: self.uid_only }
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
@@ -64,19 +107,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     pub(super) fn enable(&mut self, names: &[String]) -> Reply {
         let mut told = String::from("* ENABLED");
         for name in names {
-            let known = match name.as_str() {
-                "CONDSTORE" => {
-                    self.enabled.condstore = true;
-                    true
-                }
-                _ => false,
-            };
-            if known {
+            if self.turn_on(name) {
                 told.push(' ');
                 told.push_str(name);
             }
         }
         self.connection.line(&told);
         Reply::ok("done")
+    }
+
+    /// Turns one extension on; whether there is such a one.
+    fn turn_on(&mut self, name: &str) -> bool {
+        match name {
+            "CONDSTORE" => self.enable_condstore(),
+            "QRESYNC" => {
+                self.enable_condstore();
+                self.enabled.qresync = true;
+            }
+            "UTF8=ACCEPT" => self.enabled.utf8_accept = true,
+            "IMAP4REV2" => {
+                self.enabled.rev2 = true;
+                if let Some(selected) = &mut self.selected {
+                    selected.view.forget_recents();
+                }
+            }
+            "UIDONLY" => self.enabled.uid_only = true,
+            _ => return false,
+        }
+        true
     }
 }

@@ -46,9 +46,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             }
             Command::Enable(names) => Ok(self.enable(&names)),
             Command::Idle => self.idle().await,
-            Command::Append { mailbox, message } => {
-                let reply = self.append(account, &mailbox, message).await?;
+            Command::Append { mailbox, messages } => {
+                let reply = self.append(account, &mailbox, messages).await?;
                 self.told(true, reply)
+            }
+            Command::Replace { uid, set, mailbox, message } => {
+                self.replace(account, uid, &set, &mailbox, message).await
             }
             Command::Select { mailbox, read_only, parameters } => {
                 self.select(account, &mailbox, read_only, parameters).await
@@ -79,9 +82,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             }
             Command::Expunge { uids } => self.expunge(uids).await,
             Command::Search { uid, returns, key } => self.search(tag, uid, returns, key).await,
-            Command::Fetch { uid, set, items, changed_since } => {
-                self.fetch(uid, &set, items, changed_since).await
-            }
+            Command::Fetch { uid, set, items, modifiers } => self.fetch(uid, &set, items, modifiers).await,
             Command::Store { uid, set, unchanged_since, mode, silent, flags } => {
                 let change = messages::FlagChange { unchanged_since, mode, silent, flags };
                 self.store_flags(uid, &set, change).await

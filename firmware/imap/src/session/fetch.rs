@@ -1,104 +1,34 @@
-//! FETCH: what to load, in which pieces, and how it is written.
+//! FETCH: which messages, and in which pieces.
 //!
 //! Flags, UIDs and sizes come from the view. For the rest the messages are taken in pieces of bounded
 //! size: rows and summaries with one query a piece, bodies one by one. A text that is large is never held:
 //! it is written chunk by chunk while it is read.
 
-use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
-use message::{Summary, SummaryView};
-use store::{
-    BodyRef, Entry, FlagAction, FlagNames, Flags, MailboxId, Row, Store, StoreError, StoreFlags, UidRanges,
-};
+use store::{BodyRef, FlagAction, FlagNames, Flags, StoreError, StoreFlags};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::Stop;
-use super::reply::{Reply, write_flags};
-use super::text::{CHUNK_BYTES, Source, Text, is_header_only, write_text_name};
-use super::{Selected, Session, read_long};
-use crate::parse::{FetchItem, SequenceSet, ZonedTime};
+use super::plan::Plan;
+use super::render::{Missed, Wanted, Written, render, write_from_view};
+use super::reply::Reply;
+use super::text::CHUNK_BYTES;
+use super::view::Telling;
+use super::{Selected, Session, large_memory, read_long, resync};
+use crate::parse::{FetchItem, FetchModifiers, SequenceSet};
 
 /// Messages of one piece. A hostile message can have a summary of some 100 KiB.
 const PIECE_MESSAGES: usize = 128;
 /// Bytes of bodies in one piece, unless one message alone has more.
 const PIECE_BYTES: usize = 512 * 1024;
 
-/// What a FETCH needs of each message.
-#[derive(Debug, Clone)]
-struct Plan {
-    items: Arc<[FetchItem]>,
-    /// The store's row, for INTERNALDATE and to find the body.
-    rows: bool,
-    summaries: bool,
-    /// More of the body than its header.
-    bodies: bool,
-    sets_seen: bool,
-    /// Flags that change are told with their modification sequence.
-    condstore: bool,
-}
-
-impl Plan {
-    fn new(mut items: Vec<FetchItem>, uid: bool, modseq: bool, condstore: bool) -> Self {
-        if uid && !items.contains(&FetchItem::Uid) {
-            items.insert(0, FetchItem::Uid);
-        }
-        if modseq && !items.contains(&FetchItem::ModSeq) {
-            items.push(FetchItem::ModSeq);
-        }
-        let any = |test: fn(&FetchItem) -> bool| items.iter().any(test);
-        let summaries = any(needs_summary);
-        Self {
-            rows: summaries || any(|item| *item == FetchItem::InternalDate),
-            summaries,
-            bodies: any(|item| match item {
-                FetchItem::Rfc822 | FetchItem::Rfc822Text => true,
-                FetchItem::Section { section, .. } => !is_header_only(section),
-                _ => false,
-            }),
-            sets_seen: any(|item| {
-                matches!(
-                    item,
-                    FetchItem::Rfc822 | FetchItem::Rfc822Text | FetchItem::Section { peek: false, .. }
-                )
-            }),
-            items: items.into(),
-            condstore,
-        }
-    }
-}
-
-fn needs_summary(item: &FetchItem) -> bool {
-    use FetchItem::{Body, BodyStructure, Envelope, Rfc822, Rfc822Header, Rfc822Text, Section};
-    matches!(item, Envelope | Body | BodyStructure | Rfc822 | Rfc822Header | Rfc822Text | Section { .. })
-}
-
-/// One message to be told about.
-#[derive(Debug, Clone, Copy)]
-struct Wanted {
-    place: usize,
-    entry: Entry,
-    /// This FETCH has set `\Seen`, so the flags are told too.
-    seen_now: bool,
-}
-
-/// A piece of the answer.
-enum Written {
-    Bytes(Vec<u8>),
-    /// A long text that goes here, straight from the store.
-    Text {
-        body: BodyRef,
-        range: Range<u64>,
-    },
-}
-
-struct Rendered {
-    pieces: Vec<Written>,
-    /// Messages that are no longer in the store.
+/// The messages of a FETCH.
+struct Chosen {
+    places: Vec<usize>,
+    /// How many of the set are gone already.
     gone: usize,
-    /// Messages whose bytes are damaged.
-    damaged: usize,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
@@ -107,55 +37,78 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         uid: bool,
         set: &SequenceSet,
         items: Vec<FetchItem>,
-        changed_since: Option<u64>,
+        modifiers: FetchModifiers,
     ) -> Result<Reply, Stop> {
-        if changed_since.is_some() || items.contains(&FetchItem::ModSeq) {
+        if modifiers.vanished && !(uid && self.enabled.qresync) {
+            return Ok(Reply::bad("VANISHED needs UID FETCH, and QRESYNC enabled"));
+        }
+        if modifiers.changed_since.is_some() || items.contains(&FetchItem::ModSeq) {
             self.enable_condstore();
         }
         let telling = self.telling(uid, uid);
         self.sync(telling)?;
-        let plan = Plan::new(items, uid, changed_since.is_some(), self.enabled.condstore);
-        let Some(Selected { view, .. }) = &self.selected else {
-            return Ok(Reply::bad("select a mailbox first"));
+        // RFC 7162 sections 3.1.4.1 and 3.2.4.
+        let modseq = modifiers.changed_since.is_some() || (uid && self.enabled.qresync);
+        let plan = Plan::new(items, Telling { uid, ..telling }, modseq);
+        let chosen = match self.choose(uid, set, modifiers) {
+            Ok(chosen) => chosen,
+            Err(reply) => return Ok(reply),
         };
-        let Ok(ranges) = view.places(set, uid) else {
-            return Ok(Reply::bad("there is no message with such a number"));
-        };
-        let mut gone = 0;
-        let mut places = Vec::new();
-        for place in ranges.into_iter().flatten() {
-            let Some(entry) = view.entries().get(place) else { continue };
-            if view.is_gone(entry.uid) {
-                gone += 1;
-            } else if changed_since.is_none_or(|since| entry.modseq > since) {
-                places.push(place);
-            }
-        }
-        let mut damaged = 0;
-        let mut rest = places.as_slice();
+        let mut missed = Missed { gone: chosen.gone, ..Missed::default() };
+        let mut rest = chosen.places.as_slice();
         while !rest.is_empty() {
             self.connection.check_shutdown()?;
             let (piece, later) = rest.split_at(self.piece_length(&plan, rest));
             rest = later;
             match self.fetch_piece(&plan, piece).await? {
-                Ok((piece_gone, piece_damaged)) => {
-                    gone += piece_gone;
-                    damaged += piece_damaged;
-                }
+                Ok(more) => missed.add(more),
                 Err(error) => return Ok(Reply::refused(&error)),
             }
         }
         let telling = self.telling(uid, uid);
         self.sync(telling)?;
-        Ok(if damaged > 0 {
+        Ok(if missed.damaged > 0 {
             Reply::no(
                 "[SERVERBUG] some messages are damaged on disk; the administrator finds them in the log",
             )
-        } else if gone > 0 && !uid {
+        } else if missed.unknown_encoding > 0 {
+            Reply::no("[UNKNOWN-CTE] the transfer encoding of a part is not known")
+        } else if missed.gone > 0 && !uid {
             Reply::no("[EXPUNGEISSUED] some of these messages are gone")
         } else {
             Reply::ok("done")
         })
+    }
+
+    /// The messages of the set that are to be told; tells what has vanished of it, if that is wanted.
+    fn choose(&mut self, uid: bool, set: &SequenceSet, modifiers: FetchModifiers) -> Result<Chosen, Reply> {
+        let Some(Selected { view, .. }) = &self.selected else {
+            return Err(Reply::bad("select a mailbox first"));
+        };
+        let Ok(ranges) = view.places(set, uid) else {
+            return Err(Reply::bad("there is no message with such a number"));
+        };
+        let mut chosen = Chosen { places: Vec::new(), gone: 0 };
+        for place in ranges.into_iter().flatten() {
+            let Some(entry) = view.entries().get(place) else { continue };
+            if view.is_gone(entry.uid) {
+                chosen.gone += 1;
+            } else if modifiers.changed_since.is_none_or(|since| entry.modseq > since) {
+                chosen.places.push(place);
+            }
+        }
+        if let Some(page) = modifiers.page {
+            chosen.places = chosen.places.get(page.of(chosen.places.len())).unwrap_or_default().to_vec();
+        }
+        if let Some(since) = modifiers.changed_since.filter(|_| modifiers.vanished) {
+            // `*` reaches over what was there behind the last message.
+            let known = set.resolve(view.uid_next.saturating_sub(1));
+            match resync::vanished(&self.context.store, view, since, &known, 0) {
+                Ok(vanished) => resync::write_vanished(&vanished, &mut self.connection.out),
+                Err(error) => return Err(Reply::refused(&error)),
+            }
+        }
+        Ok(chosen)
     }
 
     /// How many of the next messages are taken together.
@@ -179,9 +132,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         &mut self,
         plan: &Plan,
         places: &[usize],
-    ) -> Result<Result<(usize, usize), StoreError>, Stop> {
+    ) -> Result<Result<Missed, StoreError>, Stop> {
         let seen_now = if plan.sets_seen { self.set_seen(places).await } else { Vec::new() };
-        let Some(Selected { view, .. }) = &self.selected else { return Ok(Ok((0, 0))) };
+        let Some(Selected { view, .. }) = &self.selected else { return Ok(Ok(Missed::default())) };
         let wanted: Vec<Wanted> = places
             .iter()
             .filter_map(|place| {
@@ -195,9 +148,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 write_from_view(&mut self.connection.out, plan, message, &keywords);
             }
             self.connection.flush_when_large().await?;
-            return Ok(Ok((0, 0)));
+            return Ok(Ok(Missed::default()));
         }
         let uids = view.uids(&runs(places));
+        let largest = wanted.iter().map(|message| u64::from(message.entry.size_bytes)).max().unwrap_or(0);
+        let _share = if plan.decodes && largest > CHUNK_BYTES {
+            // The message and what it is decoded to.
+            Some(large_memory(&mut self.connection, &self.context.limits, largest.saturating_mul(2)).await?)
+        } else {
+            None
+        };
         let (mailbox, plan) = (view.mailbox, plan.clone());
         let store = &self.context.store;
         let rendered =
@@ -215,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             }
             self.connection.flush_when_large().await?;
         }
-        Ok(Ok((rendered.gone, rendered.damaged)))
+        Ok(Ok(rendered.missed))
     }
 
     /// Writes a long text. Its length is announced already, so a failure can only end the connection.
@@ -281,165 +241,4 @@ fn runs(places: &[usize]) -> Vec<Range<usize>> {
         }
     }
     runs
-}
-
-fn begin(out: &mut Vec<u8>, message: &Wanted) {
-    let _ = write!(out, "* {} FETCH (", message.place + 1);
-}
-
-fn end(out: &mut Vec<u8>, plan: &Plan, message: &Wanted, keywords: &[String]) {
-    if message.seen_now && !plan.items.contains(&FetchItem::Flags) {
-        out.extend_from_slice(b" FLAGS ");
-        write_flags(out, message.entry.flags, keywords);
-        if plan.condstore && !plan.items.contains(&FetchItem::ModSeq) {
-            let _ = write!(out, " MODSEQ ({})", message.entry.modseq);
-        }
-    }
-    out.extend_from_slice(b")\r\n");
-}
-
-/// Writes what the view knows of a message; false for other items.
-fn write_known(out: &mut Vec<u8>, item: &FetchItem, message: &Wanted, keywords: &[String]) -> bool {
-    let entry = &message.entry;
-    match item {
-        FetchItem::Uid => {
-            let _ = write!(out, "UID {}", entry.uid);
-        }
-        FetchItem::Flags => {
-            out.extend_from_slice(b"FLAGS ");
-            write_flags(out, entry.flags, keywords);
-        }
-        FetchItem::Rfc822Size => {
-            let _ = write!(out, "RFC822.SIZE {}", entry.size_bytes);
-        }
-        FetchItem::ModSeq => {
-            let _ = write!(out, "MODSEQ ({})", entry.modseq);
-        }
-        _ => return false,
-    }
-    true
-}
-
-fn write_from_view(out: &mut Vec<u8>, plan: &Plan, message: &Wanted, keywords: &[String]) {
-    begin(out, message);
-    for (number, item) in plan.items.iter().enumerate() {
-        if number > 0 {
-            out.push(b' ');
-        }
-        write_known(out, item, message, keywords);
-    }
-    end(out, plan, message, keywords);
-}
-
-/// Loads and writes the messages of one piece.
-fn render(
-    store: &Store,
-    mailbox: MailboxId,
-    uids: &UidRanges,
-    plan: &Plan,
-    wanted: &[Wanted],
-    keywords: &[String],
-) -> Result<Rendered, StoreError> {
-    let rows = store.rows(mailbox, uids, plan.summaries)?;
-    let mut rendered = Rendered { pieces: Vec::new(), gone: 0, damaged: 0 };
-    let mut out = Vec::new();
-    for message in wanted {
-        let Ok(at) = rows.binary_search_by_key(&message.entry.uid, |row| row.entry.uid) else {
-            rendered.gone += 1;
-            continue;
-        };
-        let Some(row) = rows.get(at) else { continue };
-        let (complete_pieces, complete_bytes) = (rendered.pieces.len(), out.len());
-        match write_message(store, plan, message, row, keywords, &mut rendered.pieces, &mut out) {
-            Ok(()) => {}
-            Err(error @ (StoreError::Gone | StoreError::Damaged { .. })) => {
-                if rendered.pieces.len() == complete_pieces {
-                    out.truncate(complete_bytes);
-                } else {
-                    // The beginning was set aside when the first long text came.
-                    rendered.pieces.truncate(complete_pieces + 1);
-                    out.clear();
-                    if let Some(Written::Bytes(bytes)) = rendered.pieces.last_mut() {
-                        bytes.truncate(complete_bytes);
-                    }
-                }
-                if matches!(error, StoreError::Gone) {
-                    rendered.gone += 1;
-                } else {
-                    tracing::error!(%error, "a message is damaged");
-                    rendered.damaged += 1;
-                }
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    rendered.pieces.push(Written::Bytes(out));
-    Ok(rendered)
-}
-
-fn write_message(
-    store: &Store,
-    plan: &Plan,
-    message: &Wanted,
-    row: &Row,
-    keywords: &[String],
-    pieces: &mut Vec<Written>,
-    out: &mut Vec<u8>,
-) -> Result<(), StoreError> {
-    let made;
-    let summary = match SummaryView::parse(&row.summary) {
-        Some(summary) => Some(summary),
-        None if plan.summaries => {
-            // Written by another version: the message itself tells the same.
-            made = Summary::of(&store.read_body(&row.body)?).encode();
-            SummaryView::parse(&made)
-        }
-        None => None,
-    };
-    let mut source = Source::new(store, row.body, summary, plan.bodies);
-    begin(out, message);
-    for (number, item) in plan.items.iter().enumerate() {
-        if number > 0 {
-            out.push(b' ');
-        }
-        if write_known(out, item, message, keywords) {
-            continue;
-        }
-        match item {
-            FetchItem::InternalDate => {
-                out.extend_from_slice(b"INTERNALDATE \"");
-                ZonedTime { unix_s: row.internal_date_s, offset_s: 0 }.write(out);
-                out.push(b'"');
-            }
-            FetchItem::Envelope => {
-                out.extend_from_slice(b"ENVELOPE ");
-                out.extend_from_slice(summary.map_or(&b"NIL"[..], |summary| summary.envelope()));
-            }
-            FetchItem::BodyStructure => {
-                out.extend_from_slice(b"BODYSTRUCTURE ");
-                out.extend_from_slice(summary.map_or(&b"NIL"[..], |summary| summary.body_structure()));
-            }
-            FetchItem::Body => {
-                out.extend_from_slice(b"BODY ");
-                out.extend_from_slice(&summary.map_or(b"NIL".to_vec(), |summary| summary.body()));
-            }
-            text => {
-                let (section, partial) = write_text_name(out, text);
-                match source.find(&section, partial, out.len())? {
-                    Text::Missing => out.extend_from_slice(b"NIL"),
-                    Text::Here(bytes) => {
-                        let _ = write!(out, "{{{}}}\r\n", bytes.len());
-                        out.extend_from_slice(&bytes);
-                    }
-                    Text::Long(range) => {
-                        let _ = write!(out, "{{{}}}\r\n", range.end - range.start);
-                        pieces.push(Written::Bytes(std::mem::take(out)));
-                        pieces.push(Written::Text { body: row.body, range });
-                    }
-                }
-            }
-        }
-    }
-    end(out, plan, message, keywords);
-    Ok(())
 }

@@ -21,9 +21,9 @@ pub(super) struct Line {
 
 impl Line {
     /// Writes it as `* LIST` or `* LSUB`.
-    pub fn write(&self, command: &str, out: &mut Vec<u8>) {
+    pub fn write(&self, command: &str, utf8: bool, out: &mut Vec<u8>) {
         out.extend_from_slice(format!("* {command} ({}) \"/\" ", self.attributes.join(" ")).as_bytes());
-        write_mailbox(out, &self.name);
+        write_mailbox(out, &self.name, utf8);
         if !self.child_info.is_empty() {
             let reasons: Vec<String> = self.child_info.iter().map(|reason| format!("\"{reason}\"")).collect();
             out.extend_from_slice(format!(" (\"CHILDINFO\" ({}))", reasons.join(" ")).as_bytes());

@@ -93,7 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             _ => None,
         });
         for line in listing::list(&mailboxes, &subscriptions, request) {
-            line.write("LIST", &mut self.connection.out);
+            line.write("LIST", self.enabled.utf8(), &mut self.connection.out);
             let found = mailboxes.iter().find(|mailbox| mailbox.name == line.name && mailbox.selectable);
             if let (Some(items), Some(mailbox)) = (status, found)
                 && let Err(error) = self.status(mailbox, items)
@@ -116,7 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         match (store.mailboxes(account), store.subscriptions(account)) {
             (Ok(mailboxes), Ok(subscriptions)) => {
                 for line in listing::lsub(&mailboxes, &subscriptions, reference, pattern) {
-                    line.write("LSUB", &mut self.connection.out);
+                    line.write("LSUB", self.enabled.utf8(), &mut self.connection.out);
                 }
                 Reply::ok("that is all")
             }
@@ -146,16 +146,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
         let out = &mut self.connection.out;
         out.extend_from_slice(b"* STATUS ");
-        write_mailbox(out, &mailbox.name);
+        write_mailbox(out, &mailbox.name, self.enabled.utf8());
         let _ = write!(out, " ({})\r\n", told.join(" "));
         Ok(())
     }
 
     fn count_recent(&self, mailbox: &Mailbox) -> Result<usize, StoreError> {
-        if mailbox.first_recent >= mailbox.uid_next {
+        let first = self.context.store.first_recent(mailbox);
+        if first >= mailbox.uid_next {
             return Ok(0);
         }
-        let uids = vec![mailbox.first_recent..=u32::MAX];
+        let uids = vec![first..=u32::MAX];
         Ok(self.context.store.rows(mailbox.id, &uids, false)?.len())
     }
 }

@@ -4,13 +4,13 @@ use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
-use store::{AccountId, Entry, FlagAction, Flags, StoreError, StoreFlags, Stored, Uid};
+use store::{AccountId, Entry, FlagAction, Flags, Mailbox, ModSeq, StoreError, StoreFlags, Stored, Uid};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::connection::Stop;
 use super::reply::{RECENT, Reply, flag_bit, flag_names, sequence_set};
-use super::view::{Telling, write_flag_change};
+use super::view::{Telling, View, write_fetch_start, write_flag_change};
 use super::{Selected, Session};
 use crate::parse::{Flag, SequenceSet, StoreMode};
 
@@ -61,17 +61,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
         if latest <= view.modseq {
             if telling.expunge {
-                view.tell_expunged(out);
+                view.tell_expunged(telling.vanished, out);
             }
             return Ok(());
         }
         let store = &self.context.store;
+        let first_recent = |view: &mut View, mailbox: &Mailbox| {
+            if view.read_only || !view.has_recents() || mailbox.uid_next == view.uid_next {
+                return store.first_recent(mailbox);
+            }
+            view.recent_until = mailbox.uid_next;
+            store.claim_recent(mailbox)
+        };
         let applied = match store.changes_since(view.mailbox, view.modseq) {
             Ok(found) if found.complete => {
-                view.apply(&found, telling, out);
+                let first = first_recent(view, &found.mailbox);
+                view.apply(&found, telling, first, out);
                 Ok(())
             }
-            Ok(_) => store.snapshot(view.mailbox).map(|snapshot| view.compare(&snapshot, telling, out)),
+            Ok(_) => store.snapshot(view.mailbox).map(|snapshot| {
+                let first = first_recent(view, &snapshot.mailbox);
+                view.compare(&snapshot, telling, first, out);
+            }),
             Err(error) => Err(error),
         };
         match applied {
@@ -182,8 +193,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             if !change.silent || !expected {
                 write_flag_change(out, place, entry, &keywords, telling);
             } else if telling.condstore && changed {
-                let shown = if telling.uid { format!("UID {} ", entry.uid) } else { String::new() };
-                let _ = write!(out, "* {} FETCH ({shown}MODSEQ ({}))\r\n", place + 1, entry.modseq);
+                write_fetch_start(out, place, entry.uid, telling.uid_only);
+                if telling.uid && !telling.uid_only {
+                    let _ = write!(out, "UID {} ", entry.uid);
+                }
+                let _ = write!(out, "MODSEQ ({}))\r\n", entry.modseq);
             }
         }
         let addressed: usize = places.iter().map(ExactSizeIterator::len).sum();
@@ -222,9 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             uids = Some(selected.view.uids(&places));
         }
         let reply = match self.context.store.expunge(selected.view.mailbox, uids).await {
-            Ok(expunged) if self.enabled.condstore && !expunged.uids.is_empty() => {
-                Reply::ok(format!("[HIGHESTMODSEQ {}] expunged", expunged.modseq))
-            }
+            Ok(expunged) if !expunged.uids.is_empty() => self.ok_with_modseq(expunged.modseq, "expunged"),
             Ok(_) => Reply::ok("expunged"),
             Err(error) => Reply::refused(&error),
         };
@@ -236,9 +248,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let mut reply = Reply::ok("closed");
         if let Some(selected) = &self.selected
             && !selected.view.read_only
-            && let Err(error) = self.context.store.expunge(selected.view.mailbox, None).await
         {
-            reply = Reply::refused(&error);
+            match self.context.store.expunge(selected.view.mailbox, None).await {
+                Ok(expunged) if expunged.uids.is_empty() => {}
+                Ok(expunged) => reply = self.ok_with_modseq(expunged.modseq, "closed"),
+                Err(error) => reply = Reply::refused(&error),
+            }
         }
         self.leave_mailbox().await;
         Ok(reply)
@@ -301,9 +316,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if remove {
             // Before the EXPUNGE responses, so that a client can follow (RFC 6851 section 4.3).
             self.connection.line(&format!("* OK {code} moved"));
-            return Ok(Reply::ok("moved"));
+            return Ok(self.ok_with_modseq(copied.source_modseq, "moved"));
         }
         Ok(Reply::ok(format!("{code} copied")))
+    }
+
+    /// OK, with the modification sequence of an expunge where the client counts them (RFC 7162 section 3.2.7).
+    pub(super) fn ok_with_modseq(&self, modseq: ModSeq, text: &str) -> Reply {
+        if self.enabled.condstore {
+            Reply::ok(format!("[HIGHESTMODSEQ {modseq}] {text}"))
+        } else {
+            Reply::ok(text)
+        }
     }
 
     /// Turns CONDSTORE on with the first command that asks for it (RFC 7162 section 3.1.2).

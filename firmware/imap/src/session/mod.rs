@@ -6,12 +6,15 @@
 //! capability   CAPABILITY and ENABLE
 //! login        STARTTLS, AUTHENTICATE, LOGIN, ID
 //! select       SELECT and EXAMINE
+//! resync       what a client that comes back has missed
 //! mailboxes    CREATE, LIST, STATUS and their like
 //! listing      LIST and LSUB, worked out from names alone
 //! quota        GETQUOTA and GETQUOTAROOT
 //! append       APPEND
 //! messages     STORE, COPY, MOVE, EXPUNGE, and telling of changes
-//! fetch        FETCH: what to load, in which pieces, how it is written
+//! fetch        FETCH: which messages, and in which pieces
+//! plan         what a FETCH needs of each message
+//! render       writing the messages of a FETCH
 //! text         the texts of one message: where a section lies, what is read of it
 //! search       SEARCH: what was asked and how it is answered; the evaluation is crate::search
 //! view         what the client has been told
@@ -26,8 +29,11 @@ mod listing;
 mod login;
 mod mailboxes;
 mod messages;
+mod plan;
 mod quota;
+mod render;
 mod reply;
+mod resync;
 mod search;
 mod select;
 mod text;
@@ -41,8 +47,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout_at};
 
-use crate::parse::{self, Incoming, ReaderLimits, Tagged, announced_append};
-use crate::{APPEND_MEMORY_KIB, Context, Ended};
+use crate::parse::{self, Announced, Incoming, ReaderLimits, Tagged, announced};
+use crate::{APPEND_MEMORY_KIB, Context, Ended, Limits};
 use capability::Enabled;
 use connection::{Connection, Stop};
 use reply::Reply;
@@ -55,8 +61,11 @@ const LINE_BYTES: usize = 128 * 1024;
 /// Longest literal that is not an appended message, before and after login.
 const LITERAL_BEFORE_LOGIN_BYTES: u64 = 4 * 1024;
 const LITERAL_BYTES: u64 = 64 * 1024;
-/// Most literals in one command.
-const LITERALS_MAX: usize = 64;
+/// Literals of one command that is no APPEND, together.
+const LITERALS_BYTES: u64 = 1024 * 1024;
+/// Most literals in one command, before and after login.
+const LITERALS_BEFORE_LOGIN_MAX: usize = 64;
+const LITERALS_MAX: usize = 4096;
 /// Appended messages up to this size need no share of the common memory.
 const SMALL_APPEND_BYTES: u64 = 256 * 1024;
 
@@ -87,7 +96,7 @@ where
 {
     let limits = ReaderLimits {
         line_max_bytes: LINE_BEFORE_LOGIN_BYTES,
-        literals_max: LITERALS_MAX,
+        literals_max: LITERALS_BEFORE_LOGIN_MAX,
         skip_max_bytes: LITERAL_BYTES,
     };
     let transfer_timeout = context.limits.transfer_timeout;
@@ -139,7 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 }
                 Incoming::Literal { length, waits } => self.literal(length, waits).await?,
                 Incoming::TooLong { start } => {
-                    let (tag, _) = announced_append(&start);
+                    let tag = announced(&start, self.enabled.dialect()).tag;
                     self.finish(tag.as_deref(), &Reply::bad("[LIMIT] the command is too long"))?;
                 }
                 Incoming::Flood => return Err(Stop::Bye("[LIMIT] the command is far too long")),
@@ -150,19 +159,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// Takes or refuses an announced literal.
     async fn literal(&mut self, length: u64, waits: bool) -> Result<(), Stop> {
         let so_far = self.connection.reader.so_far();
-        let (tag, mailbox) = announced_append(&so_far);
+        let Announced { tag, mailbox } = announced(&so_far, self.enabled.dialect());
         if let Some(reply) = self.refuse_literal(length, waits, mailbox.as_deref()) {
             self.connection.reader.refuse();
             self.append_share = None;
             return self.finish(tag.as_deref(), &reply);
         }
-        if length > SMALL_APPEND_BYTES {
-            self.connection.flush().await?;
-            let wanted = (length / 1024 + 1).min(APPEND_MEMORY_KIB as u64) as u32;
-            let memory = Arc::clone(&self.context.limits.append_memory_kib);
-            match timeout_at(self.connection.transfer_deadline(), memory.acquire_many_owned(wanted)).await {
-                Ok(Ok(share)) => self.append_share = Some(share),
-                _ => return Err(Stop::Bye("too many large messages are coming in; try again")),
+        let together = self.connection.reader.held_bytes() as u64 + length;
+        if together > SMALL_APPEND_BYTES {
+            match &mut self.append_share {
+                None => {
+                    let share = large_memory(&mut self.connection, &self.context.limits, together).await?;
+                    self.append_share = Some(share);
+                }
+                // Two sessions that hold a part and wait for more would wait for each other.
+                Some(share) => match try_large_memory(&self.context.limits, length) {
+                    Some(more) => share.merge(more),
+                    None => {
+                        self.connection.reader.refuse();
+                        self.append_share = None;
+                        let reply = Reply::no("[LIMIT] too many large messages are coming in; try again");
+                        return self.finish(tag.as_deref(), &reply);
+                    }
+                },
             }
         }
         self.connection.reader.accept();
@@ -189,18 +208,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             return (length > LITERAL_BEFORE_LOGIN_BYTES)
                 .then(|| Reply::bad("[LIMIT] the literal is too long"));
         };
+        let held = self.connection.reader.held_bytes() as u64;
         let Some(mailbox) = mailbox else {
-            return (length > LITERAL_BYTES).then(|| Reply::bad("[LIMIT] the literal is too long"));
+            let too_long = length > LITERAL_BYTES || held + length > LITERALS_BYTES;
+            return too_long.then(|| Reply::bad("[LIMIT] the literal is too long"));
         };
         let most = self.context.limits.message_max_bytes;
         if length > most {
             return Some(Reply::no(format!("[TOOBIG] a message can have at most {most} bytes")));
         }
-        // A name can come as a literal before the message, nothing else.
-        if self.connection.reader.held_bytes() as u64 > 2 * LITERAL_BYTES {
-            return Some(Reply::bad("one message can be appended at a time"));
+        // Several messages of one command are held together.
+        if held + length > most + 2 * LITERAL_BYTES {
+            return Some(Reply::no(format!("[TOOBIG] one command can bring at most {most} bytes")));
         }
-        // A small message that is on its way anyhow is checked when it is here.
+        // What is on its way anyhow is checked when it is here, as long as it is small.
         if !waits && length <= SMALL_APPEND_BYTES {
             return None;
         }
@@ -216,7 +237,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     /// Carries one command out and answers it.
     async fn command(&mut self, wire: &Bytes) -> Result<(), Stop> {
-        match parse::parse(wire) {
+        match parse::parse(wire, self.enabled.dialect()) {
             Ok(Tagged { tag, command }) => {
                 let reply = self.carry_out(&tag, command).await?;
                 self.finish(Some(&tag), &reply)
@@ -240,8 +261,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     fn telling(&self, expunge: bool, uid: bool) -> Telling {
-        Telling { expunge, condstore: self.enabled.condstore, uid: uid || self.enabled.condstore }
+        let Enabled { condstore, qresync, uid_only, .. } = self.enabled;
+        Telling { expunge, condstore, uid: uid || condstore, vanished: qresync || uid_only, uid_only }
     }
+}
+
+/// A share of the memory that sessions use for large messages together.
+async fn large_memory<S: AsyncRead + AsyncWrite + Unpin>(
+    connection: &mut Connection<S>,
+    limits: &Limits,
+    bytes: u64,
+) -> Result<OwnedSemaphorePermit, Stop> {
+    connection.flush().await?;
+    let wanted = (bytes / 1024 + 1).min(APPEND_MEMORY_KIB as u64) as u32;
+    let memory = Arc::clone(&limits.append_memory_kib);
+    match timeout_at(connection.transfer_deadline(), memory.acquire_many_owned(wanted)).await {
+        Ok(Ok(share)) => Ok(share),
+        _ => Err(Stop::Bye("too many large messages are on their way; try again")),
+    }
+}
+
+/// The same, if it is there at once.
+fn try_large_memory(limits: &Limits, bytes: u64) -> Option<OwnedSemaphorePermit> {
+    let wanted = (bytes / 1024 + 1).min(APPEND_MEMORY_KIB as u64) as u32;
+    Arc::clone(&limits.append_memory_kib).try_acquire_many_owned(wanted).ok()
 }
 
 /// Reads from the store where it may take long: bodies, and many rows at once. Short look-ups are made

@@ -26,7 +26,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let mailbox = self.find(account, name)?;
         let out = &mut self.connection.out;
         out.extend_from_slice(b"* QUOTAROOT ");
-        write_mailbox(out, &mailbox.name);
+        write_mailbox(out, &mailbox.name, self.enabled.utf8());
         out.push(b' ');
         write_string(out, b"");
         out.extend_from_slice(b"\r\n");

@@ -46,6 +46,7 @@ impl Reply {
     pub fn fault(fault: &Fault) -> Self {
         match fault {
             Fault::Charset => Self::no(format!("[BADCHARSET (US-ASCII UTF-8)] {fault}")),
+            Fault::UidRequired => Self::bad(format!("[UIDREQUIRED] {fault}")),
             Fault::Syntax(_) | Fault::Unknown(_) => Self::bad(fault.to_string()),
         }
     }
@@ -165,37 +166,53 @@ pub(super) fn flag_names(flags: Vec<Flag>) -> store::FlagNames {
     names
 }
 
-/// Writes a mailbox name as the client reads it.
-pub(super) fn write_mailbox(out: &mut Vec<u8>, name: &str) {
-    write_string(out, encode_name(name).as_bytes());
+/// Writes a mailbox name as the client reads it: in modified UTF-7, or with `utf8` as it is (RFC 6855).
+pub(super) fn write_mailbox(out: &mut Vec<u8>, name: &str, utf8: bool) {
+    if !utf8 {
+        return write_string(out, encode_name(name).as_bytes());
+    }
+    // A name holds no control characters, so it can always be quoted.
+    out.push(b'"');
+    for byte in name.bytes() {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
 }
 
 /// Numbers as a sequence set: ascending runs become ranges, order is kept (COPYUID depends on it).
 pub(super) fn sequence_set(numbers: impl IntoIterator<Item = Uid>) -> String {
-    let mut text = String::new();
+    let mut runs = Vec::new();
     let mut run: Option<(Uid, Uid)> = None;
-    let mut put = |(first, last): (Uid, Uid)| {
-        if !text.is_empty() {
-            text.push(',');
-        }
-        text.push_str(&first.to_string());
-        if last > first {
-            text.push(':');
-            text.push_str(&last.to_string());
-        }
-    };
     for number in numbers {
         run = match run {
             Some((first, last)) if last.checked_add(1) == Some(number) => Some((first, number)),
             Some(done) => {
-                put(done);
+                runs.push(done);
                 Some((number, number))
             }
             None => Some((number, number)),
         };
     }
-    if let Some(last) = run {
-        put(last);
+    runs.extend(run);
+    range_set(&runs)
+}
+
+/// Ranges as a sequence set.
+pub(super) fn range_set(ranges: &[(Uid, Uid)]) -> String {
+    let mut text = String::new();
+    for (first, last) in ranges {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        // Writing into a String cannot fail.
+        let _ = if last > first {
+            std::fmt::Write::write_fmt(&mut text, format_args!("{first}:{last}"))
+        } else {
+            std::fmt::Write::write_fmt(&mut text, format_args!("{first}"))
+        };
     }
     text
 }

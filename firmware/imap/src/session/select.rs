@@ -1,12 +1,13 @@
-//! SELECT and EXAMINE, and leaving a mailbox.
+//! SELECT and EXAMINE, with what a client that comes back has missed, and leaving a mailbox.
 
 use std::io::Write;
 
-use store::{AccountId, StoreError};
+use store::{AccountId, Mailbox, StoreError, canonical_name};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::Stop;
-use super::reply::{Reply, write_flag_lists};
+use super::reply::{Reply, write_flag_lists, write_mailbox};
+use super::resync;
 use super::view::View;
 use super::{Selected, Session};
 use crate::parse::SelectParameters;
@@ -19,12 +20,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         read_only: bool,
         parameters: SelectParameters,
     ) -> Result<Reply, Stop> {
+        if parameters.qresync.is_some() && !self.enabled.qresync {
+            return Ok(Reply::bad("enable QRESYNC first"));
+        }
         if self.selected.is_some() {
             self.leave_mailbox().await;
             self.connection.line("* OK [CLOSED] the mailbox before this one is closed");
         }
         self.enabled.condstore |= parameters.condstore;
-        match self.open(account, name, read_only).await {
+        match self.open(account, name, read_only, &parameters) {
             Ok(selected) => {
                 self.selected = Some(selected);
                 let (code, verb) =
@@ -36,11 +40,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     /// Opens a mailbox and tells the client what is in it.
-    async fn open(
+    fn open(
         &mut self,
         account: AccountId,
         name: &str,
         read_only: bool,
+        parameters: &SelectParameters,
     ) -> Result<Selected, StoreError> {
         let store = &self.context.store;
         let mailbox = self.find(account, name)?;
@@ -49,25 +54,61 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
         // Listening begins before the snapshot, so that nothing falls between the two.
         let changes = store.watch(mailbox.id);
-        let mut first_recent = mailbox.first_recent;
-        if !read_only && first_recent < mailbox.uid_next {
-            first_recent = store.claim_recent(mailbox.id).await?;
-        }
         let snapshot = store.snapshot(mailbox.id)?;
         let mailbox = snapshot.mailbox.clone();
-        let mut view = View::new(snapshot, read_only, first_recent);
-        view.took_recent = !read_only && mailbox.first_recent < mailbox.uid_next;
+        let view = if self.enabled.rev2 {
+            View::new(snapshot, read_only, None)
+        } else if read_only {
+            View::new(snapshot, read_only, Some(store.first_recent(&mailbox)))
+        } else {
+            let first = store.claim_recent(&mailbox);
+            let mut view = View::new(snapshot, read_only, Some(first));
+            // What was claimed before and never recorded is recorded by whoever claimed it.
+            if first < mailbox.uid_next {
+                view.recent_until = mailbox.uid_next;
+            }
+            view
+        };
+        let missed = match &parameters.qresync {
+            // Under another UIDVALIDITY the client knows nothing (RFC 7162 section 3.2.5.1).
+            Some(known) if known.uid_validity == mailbox.uid_validity => {
+                Some(resync::missed(store, &view, known)?)
+            }
+            _ => None,
+        };
+        self.tell_selected(&mailbox, &view, name);
+        if let Some(missed) = missed {
+            let telling = self.telling(false, true);
+            missed.write(&view, telling, &mut self.connection.out);
+        }
+        Ok(Selected { view, changes })
+    }
 
+    fn tell_selected(&mut self, mailbox: &Mailbox, view: &View, asked_for: &str) {
         let out = &mut self.connection.out;
-        write_flag_lists(out, &mailbox.keywords, read_only);
-        let _ = write!(out, "* {} EXISTS\r\n* {} RECENT\r\n", view.entries().len(), view.recent());
-        if let Some(number) = view.first_unseen() {
-            let _ = write!(out, "* OK [UNSEEN {number}] first unseen message\r\n");
+        write_flag_lists(out, &mailbox.keywords, view.read_only);
+        let _ = write!(out, "* {} EXISTS\r\n", view.entries().len());
+        if !self.enabled.rev2 {
+            let _ = write!(out, "* {} RECENT\r\n", view.recent());
+            if let Some(number) = view.first_unseen().filter(|_| !self.enabled.uid_only) {
+                let _ = write!(out, "* OK [UNSEEN {number}] first unseen message\r\n");
+            }
         }
         let _ = write!(out, "* OK [UIDVALIDITY {}] UIDs are valid\r\n", mailbox.uid_validity);
         let _ = write!(out, "* OK [UIDNEXT {}] next UID\r\n", mailbox.uid_next);
         let _ = write!(out, "* OK [HIGHESTMODSEQ {}] modification sequence\r\n", mailbox.highest_modseq);
-        Ok(Selected { view, changes })
+        let _ = write!(out, "* OK [MAILBOXID (M{})] mailbox identifier\r\n", mailbox.id.0);
+        if self.enabled.rev2 {
+            // RFC 9051 section 6.3.2; OLDNAME where the client wrote the name in another way.
+            out.extend_from_slice(b"* LIST () \"/\" ");
+            write_mailbox(out, &mailbox.name, true);
+            if canonical_name(asked_for).is_ok_and(|name| name == mailbox.name) && asked_for != mailbox.name {
+                out.extend_from_slice(b" (\"OLDNAME\" (");
+                write_mailbox(out, asked_for, true);
+                out.extend_from_slice(b"))");
+            }
+            out.extend_from_slice(b"\r\n");
+        }
     }
 
     /// Closes the selected mailbox without a word to the client.
@@ -75,10 +116,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let Some(selected) = self.selected.take() else { return };
         // What this client was told of as recent is recent to no other (RFC 3501 section 2.3.2). If that
         // cannot be recorded, another client sees it once more.
-        if selected.view.took_recent
-            && let Err(error) = self.context.store.claim_recent(selected.view.mailbox).await
+        let until = selected.view.recent_until;
+        if until > 0
+            && let Err(error) = self.context.store.record_recent(selected.view.mailbox, until).await
         {
-            tracing::debug!(%error, "recent messages could not be claimed");
+            tracing::debug!(%error, "recent messages could not be recorded");
         }
     }
 }

@@ -4,7 +4,9 @@ use std::io::Write;
 use std::ops::Range;
 
 use bytes::Bytes;
-use message::{SectionSpec, SectionText, Structure, SummaryView, section_range, select_fields, write_string};
+use message::{
+    SectionSpec, SectionText, Structure, SummaryView, binary, section_range, select_fields, write_string,
+};
 use store::{BodyRef, Store, StoreError};
 
 use crate::parse::{FetchItem, Partial};
@@ -32,7 +34,15 @@ pub(super) fn write_text_name(out: &mut Vec<u8>, item: &FetchItem) -> (SectionSp
             whole(SectionText::Text)
         }
         FetchItem::Section { section, partial, .. } => {
-            write_section_name(out, section);
+            write_section_name(out, "BODY", section);
+            if let Some(Partial { start, .. }) = partial {
+                let _ = write!(out, "<{start}>");
+            }
+            out.push(b' ');
+            (section.clone(), *partial)
+        }
+        FetchItem::Binary { section, partial, .. } => {
+            write_section_name(out, "BINARY", section);
             if let Some(Partial { start, .. }) = partial {
                 let _ = write!(out, "<{start}>");
             }
@@ -47,8 +57,10 @@ pub(super) fn write_text_name(out: &mut Vec<u8>, item: &FetchItem) -> (SectionSp
     }
 }
 
-fn write_section_name(out: &mut Vec<u8>, section: &SectionSpec) {
-    out.extend_from_slice(b"BODY[");
+/// Writes `BODY[1.2.MIME]` and its like.
+pub(super) fn write_section_name(out: &mut Vec<u8>, item: &str, section: &SectionSpec) {
+    out.extend_from_slice(item.as_bytes());
+    out.push(b'[');
     let numbers: Vec<String> = section.part.iter().map(u32::to_string).collect();
     out.extend_from_slice(numbers.join(".").as_bytes());
     if !numbers.is_empty() && section.text != SectionText::All {
@@ -89,6 +101,8 @@ pub(super) enum Text {
     Here(Bytes),
     /// Too long to hold: where it is in the message.
     Long(Range<u64>),
+    /// Its transfer encoding has an unknown name.
+    UnknownEncoding,
 }
 
 /// One message while its texts are written.
@@ -130,6 +144,41 @@ impl<'a> Source<'a> {
         self.read(range).map(Text::Here)
     }
 
+    /// The same with the transfer encoding of a part undone (RFC 3516); what is no part has none.
+    pub fn find_decoded(
+        &mut self,
+        section: &SectionSpec,
+        partial: Option<Partial>,
+        held: usize,
+    ) -> Result<Text, StoreError> {
+        if section.text != SectionText::All || section.part.is_empty() {
+            return self.find(section, partial, held);
+        }
+        if self.structure.is_none() {
+            self.structure = self.summary.and_then(|summary| summary.structure());
+        }
+        let whole = self.whole()?;
+        let decoded = self.structure.as_ref().and_then(|structure| binary(&whole, structure, &section.part));
+        Ok(match decoded {
+            None => Text::Missing,
+            Some(None) => Text::UnknownEncoding,
+            Some(Some(bytes)) => {
+                let cut = cut(0..bytes.len() as u64, partial);
+                Text::Here(Bytes::from(bytes).slice(cut.start as usize..cut.end as usize))
+            }
+        })
+    }
+
+    /// The whole message, read once.
+    fn whole(&mut self) -> Result<Bytes, StoreError> {
+        if let Some(whole) = &self.whole {
+            return Ok(whole.clone());
+        }
+        let whole = self.store.read_body(&self.body)?;
+        self.whole = Some(whole.clone());
+        Ok(whole)
+    }
+
     /// Where a section is. What is asked most is known without the tree of parts.
     fn locate(&mut self, section: &SectionSpec) -> Option<Range<u64>> {
         let length = u64::from(self.body.length);
@@ -155,13 +204,7 @@ impl<'a> Source<'a> {
         }
         // A message of ordinary size is read once, with its checksum, whatever is asked of it.
         if self.bodies && u64::from(self.body.length) <= CHUNK_BYTES {
-            let whole = if let Some(whole) = &self.whole {
-                whole.clone()
-            } else {
-                let whole = self.store.read_body(&self.body)?;
-                self.whole = Some(whole.clone());
-                whole
-            };
+            let whole = self.whole()?;
             let end = (range.end as usize).min(whole.len());
             return Ok(whole.slice((range.start as usize).min(end)..end));
         }
@@ -172,6 +215,6 @@ impl<'a> Source<'a> {
 /// The part of a range that a partial fetch asks for (RFC 3501 section 6.4.5).
 fn cut(range: Range<u64>, partial: Option<Partial>) -> Range<u64> {
     let Some(Partial { start, count }) = partial else { return range };
-    let first = range.start.saturating_add(u64::from(start)).min(range.end);
-    first..first.saturating_add(u64::from(count)).min(range.end)
+    let first = range.start.saturating_add(start).min(range.end);
+    first..first.saturating_add(count).min(range.end)
 }

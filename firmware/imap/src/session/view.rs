@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use store::{Changes, Entry, Flags, Mailbox, MailboxId, ModSeq, Snapshot, Uid, UidRanges};
 
-use super::reply::{RECENT, write_flag_lists, write_flags};
+use super::reply::{RECENT, sequence_set, write_flag_lists, write_flags};
 use crate::parse::SequenceSet;
 
 /// How changes are told.
@@ -21,6 +21,10 @@ pub(super) struct Telling {
     pub condstore: bool,
     /// Tell UIDs, because the command is a UID command or CONDSTORE is enabled.
     pub uid: bool,
+    /// VANISHED instead of EXPUNGE (RFC 7162 section 3.2.10).
+    pub vanished: bool,
+    /// UIDs instead of sequence numbers (RFC 9586).
+    pub uid_only: bool,
 }
 
 /// See the module's page.
@@ -34,10 +38,14 @@ pub(super) struct View {
     pub keywords: Arc<[String]>,
     /// Everything up to here has been looked at.
     pub modseq: ModSeq,
+    /// UIDs below this one have been looked at.
+    pub uid_next: Uid,
     /// UIDs that are gone from the store and not yet from the client, ascending.
     gone: Vec<Uid>,
-    /// Messages came in while the mailbox was selected, and are `\Recent` here.
-    pub took_recent: bool,
+    /// The client knows `\Recent`; IMAP4rev2 does not.
+    recents: bool,
+    /// The highest UID this view has claimed as `\Recent`, and one more; 0 if it has not claimed any.
+    pub recent_until: Uid,
 }
 
 /// A sequence number beyond the last message.
@@ -46,10 +54,12 @@ pub(super) struct NoSuchNumber;
 
 impl View {
     /// The view of a client that just selected the mailbox. Messages from `first_recent` on are its own
-    /// `\Recent` ones.
-    pub fn new(snapshot: Snapshot, read_only: bool, first_recent: Uid) -> Self {
+    /// `\Recent` ones; `None` where the client does not know that flag.
+    pub fn new(snapshot: Snapshot, read_only: bool, first_recent: Option<Uid>) -> Self {
         let mut entries = snapshot.entries.to_vec();
-        for entry in entries.iter_mut().rev().take_while(|entry| entry.uid >= first_recent) {
+        for entry in
+            entries.iter_mut().rev().take_while(|entry| first_recent.is_some_and(|first| entry.uid >= first))
+        {
             entry.flags = entry.flags.union(RECENT);
         }
         Self {
@@ -58,13 +68,28 @@ impl View {
             entries,
             keywords: snapshot.mailbox.keywords.into(),
             modseq: snapshot.mailbox.highest_modseq,
+            uid_next: snapshot.mailbox.uid_next,
             gone: Vec::new(),
-            took_recent: false,
+            recents: first_recent.is_some(),
+            recent_until: 0,
         }
     }
 
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// From here on the client does not know `\Recent`.
+    pub fn forget_recents(&mut self) {
+        self.recents = false;
+        for entry in &mut self.entries {
+            entry.flags = entry.flags.without(RECENT);
+        }
+    }
+
+    /// Whether the client knows `\Recent`.
+    pub fn has_recents(&self) -> bool {
+        self.recents
     }
 
     /// How many messages are `\Recent` here.
@@ -142,8 +167,9 @@ impl View {
         }
     }
 
-    /// Takes over changes of the store and tells the client, as far as it may hear them now.
-    pub fn apply(&mut self, changes: &Changes, telling: Telling, out: &mut Vec<u8>) {
+    /// Takes over changes of the store and tells the client, as far as it may hear them now. What arrived
+    /// with `first_recent` or later is this session's to see as `\Recent`.
+    pub fn apply(&mut self, changes: &Changes, telling: Telling, first_recent: Uid, out: &mut Vec<u8>) {
         self.note_keywords(&changes.mailbox.keywords, out);
         for now in &changes.changed {
             self.tell_changed(now, telling, out);
@@ -156,14 +182,15 @@ impl View {
             self.gone.dedup();
         }
         if telling.expunge {
-            self.tell_expunged(out);
+            self.tell_expunged(telling.vanished, out);
         }
-        self.take_arrivals(&changes.arrived, out);
+        self.take_arrivals(&changes.arrived, first_recent, out);
         self.modseq = changes.mailbox.highest_modseq;
+        self.uid_next = changes.mailbox.uid_next;
     }
 
     /// The same from a whole snapshot, where the store's log of changes does not reach back far enough.
-    pub fn compare(&mut self, snapshot: &Snapshot, telling: Telling, out: &mut Vec<u8>) {
+    pub fn compare(&mut self, snapshot: &Snapshot, telling: Telling, first_recent: Uid, out: &mut Vec<u8>) {
         let now = &snapshot.entries;
         let find =
             |uid: Uid| now.binary_search_by_key(&uid, |entry| entry.uid).ok().and_then(|at| now.get(at));
@@ -181,18 +208,22 @@ impl View {
             expunged,
             complete: true,
         };
-        self.apply(&changes, telling, out);
+        self.apply(&changes, telling, first_recent, out);
     }
 
     /// Sends the EXPUNGE responses that are owed, from the last message on, so that none of them moves the
-    /// number of another.
-    pub fn tell_expunged(&mut self, out: &mut Vec<u8>) {
+    /// number of another; or one VANISHED for all.
+    pub fn tell_expunged(&mut self, vanished: bool, out: &mut Vec<u8>) {
         if self.gone.is_empty() {
             return;
         }
-        for uid in self.gone.iter().rev() {
-            if let Some(place) = self.place(*uid) {
-                let _ = write!(out, "* {} EXPUNGE\r\n", place + 1);
+        if vanished {
+            let _ = write!(out, "* VANISHED {}\r\n", sequence_set(self.gone.iter().copied()));
+        } else {
+            for uid in self.gone.iter().rev() {
+                if let Some(place) = self.place(*uid) {
+                    let _ = write!(out, "* {} EXPUNGE\r\n", place + 1);
+                }
             }
         }
         let gone = std::mem::take(&mut self.gone);
@@ -215,18 +246,26 @@ impl View {
         }
     }
 
-    fn take_arrivals(&mut self, arrived: &[Entry], out: &mut Vec<u8>) {
+    fn take_arrivals(&mut self, arrived: &[Entry], first_recent: Uid, out: &mut Vec<u8>) {
         let last = self.last_uid();
         let before = self.entries.len();
         for entry in arrived.iter().filter(|entry| entry.uid > last) {
-            // Whether another session will see it as recent too is undefined (RFC 3501 section 2.3.2).
-            self.entries.push(Entry { flags: entry.flags.union(RECENT), ..*entry });
+            let is_recent = self.recents && entry.uid >= first_recent;
+            let marks = if is_recent { RECENT } else { Flags::default() };
+            self.entries.push(Entry { flags: entry.flags.union(marks), ..*entry });
         }
         if self.entries.len() > before {
-            self.took_recent |= !self.read_only;
-            let _ = write!(out, "* {} EXISTS\r\n* {} RECENT\r\n", self.entries.len(), self.recent());
+            let _ = write!(out, "* {} EXISTS\r\n", self.entries.len());
+            if self.recents {
+                let _ = write!(out, "* {} RECENT\r\n", self.recent());
+            }
         }
     }
+}
+
+/// Writes `* n FETCH (`, or `* uid UIDFETCH (` where the client counts by UIDs only (RFC 9586 section 3.4).
+pub(super) fn write_fetch_start(out: &mut Vec<u8>, place: usize, uid: Uid, uid_only: bool) {
+    let _ = if uid_only { write!(out, "* {uid} UIDFETCH (") } else { write!(out, "* {} FETCH (", place + 1) };
 }
 
 /// Writes `* n FETCH (FLAGS (...))` with what else the client wants to know.
@@ -237,8 +276,8 @@ pub(super) fn write_flag_change(
     keywords: &[String],
     telling: Telling,
 ) {
-    let _ = write!(out, "* {} FETCH (", place + 1);
-    if telling.uid {
+    write_fetch_start(out, place, entry.uid, telling.uid_only);
+    if telling.uid && !telling.uid_only {
         let _ = write!(out, "UID {} ", entry.uid);
     }
     if telling.condstore {
@@ -255,8 +294,9 @@ mod tests {
 
     use super::*;
 
-    const QUIET: Telling = Telling { expunge: false, condstore: false, uid: false };
-    const OPEN: Telling = Telling { expunge: true, condstore: false, uid: false };
+    const QUIET: Telling =
+        Telling { expunge: false, condstore: false, uid: false, vanished: false, uid_only: false };
+    const OPEN: Telling = Telling { expunge: true, ..QUIET };
 
     fn entry(uid: Uid, modseq: ModSeq, flags: Flags) -> Entry {
         Entry { uid, size_bytes: 10, modseq, flags }
@@ -283,7 +323,7 @@ mod tests {
 
     fn view(uids: &[Uid]) -> View {
         let entries = uids.iter().map(|uid| entry(*uid, 1, Flags::default())).collect();
-        View::new(Snapshot { mailbox: mailbox(1), entries }, false, 100)
+        View::new(Snapshot { mailbox: mailbox(1), entries }, false, Some(100))
     }
 
     fn changes(highest_modseq: ModSeq) -> Changes {
@@ -293,7 +333,7 @@ mod tests {
 
     fn told(view: &mut View, changes: &Changes, telling: Telling) -> String {
         let mut out = Vec::new();
-        view.apply(changes, telling, &mut out);
+        view.apply(changes, telling, 12, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -322,7 +362,7 @@ mod tests {
         // There and back again: only a client that counts modification sequences hears of it.
         let same = Changes { changed: vec![entry(5, 8, Flags::FLAGGED)], ..changes(8) };
         let mut condstore =
-            View::new(Snapshot { mailbox: mailbox(6), entries: view.entries().into() }, false, 100);
+            View::new(Snapshot { mailbox: mailbox(6), entries: view.entries().into() }, false, Some(100));
         assert_eq!(told(&mut view, &same, OPEN), "");
         let telling = Telling { condstore: true, uid: true, ..OPEN };
         let expected = "* 2 FETCH (UID 5 MODSEQ (8) FLAGS (\\Flagged))\r\n";
@@ -336,8 +376,8 @@ mod tests {
             [entry(2, 5, Flags::SEEN), entry(3, 1, Flags::default()), entry(7, 6, Flags::default())];
         let snapshot = Snapshot { mailbox: mailbox(6), entries: entries.into() };
         let mut out = Vec::new();
-        view.compare(&snapshot, OPEN, &mut out);
-        let expected = "* 2 FETCH (FLAGS (\\Seen))\r\n* 1 EXPUNGE\r\n* 3 EXISTS\r\n* 1 RECENT\r\n";
+        view.compare(&snapshot, OPEN, 8, &mut out);
+        let expected = "* 2 FETCH (FLAGS (\\Seen))\r\n* 1 EXPUNGE\r\n* 3 EXISTS\r\n* 0 RECENT\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
         assert_eq!(view.entries().iter().map(|entry| entry.uid).collect::<Vec<_>>(), [2, 3, 7]);
     }
@@ -348,5 +388,22 @@ mod tests {
         let expunged = Changes { expunged: vec![1, 3, 5], ..changes(2) };
         assert_eq!(told(&mut view, &expunged, OPEN), "* 5 EXPUNGE\r\n* 3 EXPUNGE\r\n* 1 EXPUNGE\r\n");
         assert_eq!(view.uids(std::slice::from_ref(&(0..2))), [2..=4]);
+    }
+
+    #[test]
+    fn a_client_of_uids_hears_uids_only() {
+        let telling = Telling { vanished: true, uid_only: true, uid: true, condstore: true, ..OPEN };
+        let mut view = view(&[1, 2, 3, 4, 9]);
+        let both = Changes { changed: vec![entry(9, 2, Flags::SEEN)], expunged: vec![1, 2, 4], ..changes(2) };
+        let expected = "* 9 UIDFETCH (MODSEQ (2) FLAGS (\\Seen))\r\n* VANISHED 1:2,4\r\n";
+        assert_eq!(told(&mut view, &both, telling), expected);
+    }
+
+    #[test]
+    fn a_client_of_rev2_knows_no_recent_messages() {
+        let mut view = View::new(Snapshot { mailbox: mailbox(1), entries: [].into() }, false, None);
+        let arrived = Changes { arrived: vec![entry(20, 2, Flags::SEEN)], ..changes(2) };
+        assert_eq!(told(&mut view, &arrived, OPEN), "* 1 EXISTS\r\n");
+        assert!(!view.entries()[0].flags.contains(RECENT));
     }
 }

@@ -144,14 +144,6 @@ impl Ledger {
         Ok(Expunged { uids: found.iter().map(|found| found.entry.uid).collect(), modseq })
     }
 
-    /// The `\Recent` messages now belong to the caller; returns the first of them.
-    pub fn claim_recent(&mut self, mailbox: MailboxId) -> Result<Uid, StoreError> {
-        let state = self.mailbox_mut(mailbox)?;
-        let first = state.first_recent;
-        state.first_recent = state.uid_next;
-        Ok(first as Uid)
-    }
-
     /// One name less for a body; without any its row and bytes are given up.
     pub(super) fn release_body(&mut self, body: BodyId) -> Result<(), StoreError> {
         let body = body.0 as i64;
