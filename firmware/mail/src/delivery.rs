@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use smtp::Mailbox;
+use smtp::parameter::BodyKind;
 use smtp::server::{Incoming, Refusal};
 use store::{
     AccountId, Body, Delivered, Delivery, Outgoing, OutgoingRecipient, Recipient, Resolution, Store,
@@ -128,7 +129,7 @@ impl DeliveryDesk {
     pub(crate) async fn deliver(&self, incoming: Incoming<Destination>, peer: IpAddr) -> Result<(), Refusal> {
         let id = incoming.id.clone();
         let bytes = incoming.message.len() as u64;
-        let sender = incoming.sender.as_ref().map(ToString::to_string).unwrap_or_default();
+        let sender = incoming.mail.sender.as_ref().map(ToString::to_string).unwrap_or_default();
         let recipients = incoming.recipients.len();
         let by = incoming.account.clone().unwrap_or_default();
         let taken = self.take(incoming, &sender).await;
@@ -156,7 +157,7 @@ impl DeliveryDesk {
             self.check_from(account, &incoming.message)?;
         }
         let targets: BTreeSet<Copy> =
-            incoming.recipients.iter().flat_map(|(_, destination)| &destination.0).map(Copy::of).collect();
+            incoming.recipients.iter().flat_map(|accepted| &accepted.mark.0).map(Copy::of).collect();
         if targets.len() > COPIES_MAX {
             return Err(Refusal::TooManyCopies);
         }
@@ -173,7 +174,7 @@ impl DeliveryDesk {
             body: body.clone(),
             internal_date_s: (now_ms / 1000) as i64,
             recipients: accounts.iter().copied().map(Recipient::inbox).collect(),
-            outgoing: outgoing(sender, remote, incoming.eight_bit, now_ms),
+            outgoing: outgoing(sender, remote, incoming.mail.body != BodyKind::SevenBit, now_ms),
         };
         let delivered = self.store.deliver(delivery).await.map_err(|e| temporary(&e))?;
         self.settle_refused(&delivered, &accounts, &body, sender, &incoming.id).await

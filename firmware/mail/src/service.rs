@@ -73,6 +73,7 @@ impl Policies {
             recipients_max: config.limits.recipients_max,
             starttls: true,
             auth_in_clear: config.try_out.allow_plaintext,
+            hold_max_s: 0,
         };
         let pop3 = pop3::Policy {
             host_name: Arc::clone(&host_name),

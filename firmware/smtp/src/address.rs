@@ -12,7 +12,8 @@ pub const DOMAIN_MAX_BYTES: usize = 255;
 /// Longest path in octets, source route included; RFC 5321 4.5.3.1.3 asks for 256.
 pub const PATH_MAX_BYTES: usize = 512;
 
-/// One mailbox. The domain is lower case; it is empty only for the bare `Postmaster` of RFC 5321 4.1.1.3.
+/// One mailbox. The domain is lower case and in A-labels, so that both spellings of an international
+/// domain are equal (RFC 5890 2.3.2.4); it is empty only for the bare `Postmaster` of RFC 5321 4.1.1.3.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Mailbox {
     /// Local part, without its quotes.
@@ -36,17 +37,11 @@ pub enum AddressError {
     /// A part is longer than RFC 5321 4.5.3.1 allows.
     #[error("the address is too long")]
     TooLong,
-    /// Characters outside ASCII without SMTPUTF8.
-    #[error("addresses outside ASCII are not supported")]
-    NotAscii,
 }
 
 impl Mailbox {
-    /// Parses `local@domain` as it stands inside the brackets.
+    /// Parses `local@domain` as it stands inside the brackets, in UTF-8 as well (RFC 6531 3.3).
     pub fn parse(text: &str) -> Result<Self, AddressError> {
-        if !text.is_ascii() {
-            return Err(AddressError::NotAscii);
-        }
         let (local, rest) = parse_local(text)?;
         let domain = rest.strip_prefix('@').ok_or(AddressError::Domain)?;
         Ok(Self { local, domain: parse_domain(domain)? })
@@ -108,7 +103,7 @@ fn split_path(text: &str) -> Result<(&str, &str), AddressError> {
             b'\\' if quoted => escaped = true,
             b'"' => quoted = !quoted,
             b'>' if !quoted => {
-                let inside = inner.get(..at).ok_or(AddressError::NotAscii)?;
+                let inside = inner.get(..at).ok_or(AddressError::Brackets)?;
                 return Ok((inside, inner.get(at + 1..).unwrap_or("")));
             }
             _ => {}
@@ -153,7 +148,7 @@ fn parse_quoted(text: &str) -> Result<(String, &str), AddressError> {
             '\\' => chars.next().ok_or(AddressError::Local)?.1,
             other => other,
         };
-        if !(' '..='~').contains(&c) {
+        if c.is_control() {
             return Err(AddressError::Local);
         }
         local.push(c);
@@ -161,17 +156,24 @@ fn parse_quoted(text: &str) -> Result<(String, &str), AddressError> {
     Err(AddressError::Local)
 }
 
-/// Dot-string of atoms (RFC 5321 4.1.2, RFC 5322 3.2.3).
+/// Dot-string of atoms (RFC 5321 4.1.2, RFC 5322 3.2.3, RFC 6532 3.2).
 fn is_dot_string(local: &str) -> bool {
     let atom = |part: &str| {
         !part.is_empty()
-            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&b))
+            && part.chars().all(|c| match c {
+                '\0'..='\x7f' => c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c),
+                _ => !c.is_control() && !c.is_whitespace(),
+            })
     };
     local.split('.').all(atom)
 }
 
-/// A host name, or an address literal (RFC 5321 4.1.3), in lower case.
+/// A host name, or an address literal (RFC 5321 4.1.3), in lower case; U-labels become A-labels.
 pub fn parse_domain(text: &str) -> Result<String, AddressError> {
+    if !text.is_ascii() {
+        let ascii = idna::domain_to_ascii(text).map_err(|_| AddressError::Domain)?;
+        return if ascii.is_ascii() { parse_domain(&ascii) } else { Err(AddressError::Domain) };
+    }
     if text.len() > DOMAIN_MAX_BYTES {
         return Err(AddressError::TooLong);
     }
@@ -219,6 +221,9 @@ mod tests {
             ("<a@[IPv6:2001:DB8::1]>", "a@[IPv6:2001:db8::1]"),
             ("<postMASTER>", "postmaster"),
             ("<a+b/c=d@x>", "a+b/c=d@x"),
+            ("<Jörg@Bücher.example>", "Jörg@xn--bcher-kva.example"),
+            ("<用户@例子.test>", "用户@xn--fsqu00a.test"),
+            ("<\"ü ü\"@x>", "\"ü ü\"@x"),
         ] {
             assert_eq!(forward(text).as_deref(), Ok(want), "{text}");
         }
@@ -226,7 +231,7 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        use AddressError::{Brackets, Domain, Local, NotAscii, TooLong};
+        use AddressError::{Brackets, Domain, Local, TooLong};
         for (text, want) in [
             ("a@b", Brackets),
             ("<a@b", Brackets),
@@ -243,7 +248,8 @@ mod tests {
             ("<a@[1.2.3]>", Domain),
             ("<a@[IPv6:1.2.3.4]>", Domain),
             ("<@x:@y:a@b>", Local),
-            ("<ü@b>", NotAscii),
+            ("<a\u{a0}b@c>", Local),
+            ("<a@\u{fffd}.test>", Domain),
         ] {
             assert_eq!(forward(text), Err(want), "{text}");
         }

@@ -1,10 +1,12 @@
-//! Commands of a client (RFC 5321 4.1.1) and their parameters.
+//! Commands of a client (RFC 5321 4.1.1).
 
-use crate::address::{self, AddressError, Mailbox};
+use crate::address::{self, AddressError};
+use crate::parameter::{MailFrom, NoticeWish, RcptTo, SYNTAX};
 use crate::reply::Reply;
 
-/// Longest command line in octets, CRLF included. RFC 5321 4.5.3.1.4 asks for 512, and extensions add to it.
-pub const COMMAND_LINE_MAX_BYTES: usize = 2048;
+/// Longest command line in octets, CRLF included. RFC 5321 4.5.3.1.4 asks for 512, and the extensions add
+/// some 1,600 to it.
+pub const COMMAND_LINE_MAX_BYTES: usize = 4096;
 /// Longest line of an AUTH exchange, in octets (RFC 4954 4).
 pub const AUTH_LINE_MAX_BYTES: usize = 12_288;
 
@@ -15,10 +17,12 @@ pub enum Command {
     Ehlo(String),
     /// Greeting without.
     Helo(String),
+    /// Greeting of LMTP (RFC 2033 4.1).
+    Lhlo(String),
     /// Begins a transaction.
     Mail(MailFrom),
     /// Names a recipient.
-    Rcpt(Mailbox),
+    Rcpt(RcptTo),
     /// The message follows.
     Data,
     /// A chunk of the message follows (RFC 3030).
@@ -51,53 +55,72 @@ pub enum Command {
     },
 }
 
-/// `MAIL FROM` with its parameters.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct MailFrom {
-    /// Sender; none is the null sender of a notice.
-    pub sender: Option<Mailbox>,
-    /// Declared size (RFC 1870).
-    pub size_bytes: Option<u64>,
-    /// Whether the body was declared 8 bit (RFC 6152).
-    pub eight_bit: bool,
-}
-
 /// Parses one line, its CRLF already gone; what cannot be parsed has its reply.
 pub fn parse(line: &[u8]) -> Result<Command, Reply> {
-    let line = std::str::from_utf8(line).map_err(|_| UNKNOWN)?.trim_end_matches([' ', '\t']);
-    let (verb, rest) = line.split_at(line.find([' ', '\t']).unwrap_or(line.len()));
-    let argument = rest.trim_start_matches([' ', '\t']);
-    if argument.bytes().any(|b| b.is_ascii_control() && b != b'\t') {
-        return Err(SYNTAX);
-    }
+    let line = line.trim_ascii_end();
+    let (verb, rest) = line.split_at(line.iter().position(|b| b" \t".contains(b)).unwrap_or(line.len()));
+    let mut upper = [0; VERB_MAX_BYTES];
+    let upper = upper.get_mut(..verb.len()).ok_or(UNKNOWN)?;
+    upper.copy_from_slice(verb);
+    upper.make_ascii_uppercase();
+    let argument = std::str::from_utf8(rest.trim_ascii_start());
+    // What is no text is no argument of any command, but an unknown command is told first.
+    let argument = match (argument, &*upper) {
+        (Ok(argument), _) if !argument.bytes().any(|b| b.is_ascii_control() && b != b'\t') => argument,
+        (_, verb) => return Err(if is_known(verb) { SYNTAX } else { UNKNOWN }),
+    };
     let alone = |command| if argument.is_empty() { Ok(command) } else { Err(NO_ARGUMENT) };
-    match verb.to_ascii_uppercase().as_str() {
-        "EHLO" => Ok(Command::Ehlo(parse_client_name(argument)?)),
-        "HELO" => Ok(Command::Helo(parse_client_name(argument)?)),
-        "MAIL" => parse_mail(argument),
-        "RCPT" => parse_rcpt(argument),
-        "DATA" => alone(Command::Data),
-        "BDAT" => parse_bdat(argument),
-        "RSET" => alone(Command::Rset),
-        "NOOP" => Ok(Command::Noop),
-        "VRFY" if argument.is_empty() => Err(SYNTAX),
-        "VRFY" => Ok(Command::Vrfy),
-        "EXPN" if argument.is_empty() => Err(SYNTAX),
-        "EXPN" => Ok(Command::Expn),
-        "HELP" => Ok(Command::Help),
-        "QUIT" => alone(Command::Quit),
-        "STARTTLS" => alone(Command::StartTls),
-        "AUTH" => parse_auth(argument),
+    match &*upper {
+        b"EHLO" => Ok(Command::Ehlo(parse_client_name(argument)?)),
+        b"HELO" => Ok(Command::Helo(parse_client_name(argument)?)),
+        b"LHLO" => Ok(Command::Lhlo(parse_client_name(argument)?)),
+        b"MAIL" => parse_mail(argument),
+        b"RCPT" => parse_rcpt(argument),
+        b"DATA" => alone(Command::Data),
+        b"BDAT" => parse_bdat(argument),
+        b"RSET" => alone(Command::Rset),
+        b"NOOP" => Ok(Command::Noop),
+        b"VRFY" if argument.is_empty() => Err(SYNTAX),
+        b"VRFY" => Ok(Command::Vrfy),
+        b"EXPN" if argument.is_empty() => Err(SYNTAX),
+        b"EXPN" => Ok(Command::Expn),
+        b"HELP" => Ok(Command::Help),
+        b"QUIT" => alone(Command::Quit),
+        b"STARTTLS" => alone(Command::StartTls),
+        b"AUTH" => parse_auth(argument),
         _ => Err(UNKNOWN),
     }
 }
 
+/// Longest verb.
+const VERB_MAX_BYTES: usize = 8;
+
+fn is_known(verb: &[u8]) -> bool {
+    const KNOWN: [&[u8]; 15] = [
+        b"EHLO",
+        b"HELO",
+        b"LHLO",
+        b"MAIL",
+        b"RCPT",
+        b"DATA",
+        b"BDAT",
+        b"RSET",
+        b"NOOP",
+        b"VRFY",
+        b"EXPN",
+        b"HELP",
+        b"QUIT",
+        b"STARTTLS",
+        b"AUTH",
+    ];
+    KNOWN.contains(&verb)
+}
+
 /// The command is not known.
 pub const UNKNOWN: Reply = Reply::new(500, "5.5.2", "That command is not known here");
-/// The argument is not what it should be.
-pub const SYNTAX: Reply = Reply::new(501, "5.5.4", "The argument is not understood");
 const NO_ARGUMENT: Reply = Reply::new(501, "5.5.4", "That command takes no argument");
-const PARAMETER: Reply = Reply::new(555, "5.5.4", "That parameter is not supported");
+/// A path outside ASCII in a transaction that is not SMTPUTF8 (RFC 6531 3.5).
+pub const NOT_ASCII: Reply = Reply::new(553, "5.6.7", "An address outside ASCII needs SMTPUTF8");
 
 /// The name goes into the `Received` field, so it must be a name or a literal and nothing else.
 fn parse_client_name(argument: &str) -> Result<String, Reply> {
@@ -109,51 +132,31 @@ fn parse_client_name(argument: &str) -> Result<String, Reply> {
 /// What follows `FROM:` or `TO:`; a space after the colon is common and harmless.
 fn after_keyword<'a>(argument: &'a str, keyword: &str) -> Result<&'a str, Reply> {
     let start = argument.get(..keyword.len()).filter(|start| start.eq_ignore_ascii_case(keyword));
-    let rest = start.and_then(|_| argument[keyword.len()..].trim_start().strip_prefix(':'));
+    let rest = start.and_then(|_| argument.get(keyword.len()..)?.trim_start().strip_prefix(':'));
     rest.map(str::trim_start).ok_or(SYNTAX)
 }
 
 fn parse_mail(argument: &str) -> Result<Command, Reply> {
     let text = after_keyword(argument, "FROM")?;
     let (sender, rest) = address::parse_reverse_path(text).map_err(|e| address_reply(e, true))?;
+    let path = text.get(..text.len() - rest.len()).unwrap_or(text);
     let mut mail = MailFrom { sender, ..MailFrom::default() };
-    for parameter in parameters(rest)? {
-        let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        match (key.to_ascii_uppercase().as_str(), value.to_ascii_uppercase().as_str()) {
-            ("SIZE", value) => {
-                let digits = (1..=20).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_digit());
-                let size = if digits { value.parse().ok() } else { None };
-                mail.size_bytes = Some(size.ok_or(SYNTAX)?);
-            }
-            ("BODY", "7BIT") => mail.eight_bit = false,
-            ("BODY", "8BITMIME") => mail.eight_bit = true,
-            // RFC 4954 5: taken and, from a client that is not trusted to vouch for others, ignored.
-            ("AUTH", value) if !value.is_empty() => {}
-            _ => return Err(PARAMETER),
-        }
-    }
-    Ok(Command::Mail(mail))
+    mail.read_parameters(rest)?;
+    if !path.is_ascii() && !mail.smtp_utf8 { Err(NOT_ASCII) } else { Ok(Command::Mail(mail)) }
 }
 
 fn parse_rcpt(argument: &str) -> Result<Command, Reply> {
     let text = after_keyword(argument, "TO")?;
     let (recipient, rest) = address::parse_forward_path(text).map_err(|e| address_reply(e, false))?;
-    if parameters(rest)?.next().is_some() { Err(PARAMETER) } else { Ok(Command::Rcpt(recipient)) }
-}
-
-/// Parameters behind a path stand after a space each.
-fn parameters(rest: &str) -> Result<impl Iterator<Item = &str>, Reply> {
-    if rest.is_empty() || rest.starts_with([' ', '\t']) {
-        Ok(rest.split([' ', '\t']).filter(|part| !part.is_empty()))
-    } else {
-        Err(SYNTAX)
-    }
+    let path = text.get(..text.len() - rest.len()).unwrap_or(text);
+    let mut rcpt = RcptTo { recipient, utf8: !path.is_ascii(), notice: NoticeWish::default() };
+    rcpt.read_parameters(rest)?;
+    Ok(Command::Rcpt(rcpt))
 }
 
 fn address_reply(error: AddressError, sender: bool) -> Reply {
     match error {
         AddressError::Brackets => Reply::with_text(501, "5.5.4", error.to_string()),
-        AddressError::NotAscii => Reply::with_text(553, "5.6.7", error.to_string()),
         AddressError::Local | AddressError::Domain | AddressError::TooLong if sender => {
             Reply::with_text(501, "5.1.7", error.to_string())
         }
@@ -203,14 +206,49 @@ mod tests {
             ("MAIL FROM:<a@b>SIZE=1", 501),
             ("MAIL FROM:<a@b> SIZE=x", 501),
             ("MAIL FROM:<a@b> SIZE=99999999999999999999", 501),
-            ("MAIL FROM:<a@b> SMTPUTF8", 555),
-            ("MAIL FROM:<a@b> BODY=BINARYMIME", 555),
+            ("MAIL FROM:<a@b> SMTPUTF8", 0),
+            ("MAIL FROM:<a@b> SMTPUTF8=yes", 501),
+            ("MAIL FROM:<a@b> BODY=BINARYMIME", 0),
+            ("MAIL FROM:<a@b> BODY=9BIT", 501),
+            ("MAIL FROM:<a@b> SIZE=1 SIZE=2", 501),
+            ("MAIL FROM:<a@b> SIZE=", 501),
+            ("MAIL FROM:<a@b> SIZE", 501),
+            ("MAIL FROM:<a@b> FOO=bar", 555),
+            ("MAIL FROM:<a@b> FOO", 555),
+            ("MAIL FROM:<a@b> =x", 501),
+            ("MAIL FROM:<a@b> RET=FULL ENVID=QQ+2B1 AUTH=<> REQUIRETLS", 0),
+            ("MAIL FROM:<a@b> RET=HALF", 501),
+            ("MAIL FROM:<a@b> ENVID=a+b", 501),
+            ("MAIL FROM:<a@b> AUTH=a@b", 0),
+            ("MAIL FROM:<a@b> BY=120;R", 0),
+            ("MAIL FROM:<a@b> BY=-5;nt", 0),
+            ("MAIL FROM:<a@b> BY=0;R", 501),
+            ("MAIL FROM:<a@b> BY=120", 501),
+            ("MAIL FROM:<a@b> BY=1234567890;N", 501),
+            ("MAIL FROM:<a@b> HOLDFOR=60", 0),
+            ("MAIL FROM:<a@b> HOLDFOR=0", 501),
+            ("MAIL FROM:<a@b> HOLDUNTIL=2026-11-22T16:20:00Z", 0),
+            ("MAIL FROM:<a@b> HOLDUNTIL=tomorrow", 501),
+            ("MAIL FROM:<a@b> HOLDFOR=60 HOLDUNTIL=2026-11-22T16:20:00Z", 501),
+            ("MAIL FROM:<a@b> MT-PRIORITY=-9", 0),
+            ("MAIL FROM:<a@b> MT-PRIORITY=10", 501),
+            ("MAIL FROM:<a@b> MT-PRIORITY=+1", 501),
             ("MAIL FROM:a@b", 501),
             ("MAIL <a@b>", 501),
             ("MAIL FROM:<ü@b>", 553),
+            ("MAIL FROM:<ü@b> SMTPUTF8", 0),
+            ("MAIL FROM:<a@bü.test>", 553),
             ("RCPT TO:<a@b>", 0),
             ("RCPT TO:<>", 501),
-            ("RCPT TO:<a@b> NOTIFY=NEVER", 555),
+            ("RCPT TO:<a@b> NOTIFY=NEVER", 0),
+            ("RCPT TO:<a@b> NOTIFY=success,FAILURE,delay ORCPT=rfc822;a+2Bb@c", 0),
+            ("RCPT TO:<a@b> NOTIFY=NEVER,DELAY", 501),
+            ("RCPT TO:<a@b> NOTIFY=DELAY,DELAY", 501),
+            ("RCPT TO:<a@b> ORCPT=a@b", 501),
+            ("RCPT TO:<a@b> ORCPT=rfc822;", 501),
+            ("RCPT TO:<a@b> ORCPT=utf-8;\\x{FC}@b", 0),
+            ("RCPT TO:<ü@b> ORCPT=utf-8;ü@b", 0),
+            ("RCPT TO:<a@b> SIZE=1", 555),
             ("DATA", 0),
             ("DATA x", 501),
             ("DATA ", 0),
@@ -229,5 +267,7 @@ mod tests {
             assert_eq!(code(line), want, "{line}");
         }
         assert_eq!(parse(b"\xff\xfe").unwrap_err().code, 500);
+        assert_eq!(parse(b"MAIL FROM:<\xff@b>").unwrap_err().code, 501);
+        assert_eq!(parse(b"SEND FROM:<a@b>").unwrap_err().code, 500);
     }
 }

@@ -10,6 +10,7 @@ use memchr::memchr2;
 pub struct Unstuffer {
     state: State,
     bare: bool,
+    nul: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,6 +30,11 @@ impl Unstuffer {
         self.bare
     }
 
+    /// Whether a NUL was seen, which no line may have (RFC 5321 2.3.1, RFC 5322 4).
+    pub fn saw_nul(&self) -> bool {
+        self.nul
+    }
+
     /// Whether the end was seen.
     pub fn is_done(&self) -> bool {
         self.state == State::Done
@@ -43,8 +49,10 @@ impl Unstuffer {
                 (State::Text, _) => {
                     let rest = input.get(at..).unwrap_or(&[]);
                     let run = memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
-                    out.extend_from_slice(rest.get(..run).unwrap_or(rest));
-                    at += run;
+                    let run = rest.get(..run).unwrap_or(rest);
+                    self.nul |= memchr::memchr(0, run).is_some();
+                    out.extend_from_slice(run);
+                    at += run.len();
                     match input.get(at) {
                         Some(b'\r') => self.state = State::Cr,
                         Some(_) => self.bare = true,

@@ -17,9 +17,11 @@ pub mod dots;
 pub mod header;
 pub mod line;
 pub mod notice;
+pub mod parameter;
 pub mod reply;
 pub mod schedule;
 pub mod server;
+pub mod xtext;
 
 pub use address::Mailbox;
 pub use reply::Reply;

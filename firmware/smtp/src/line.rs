@@ -22,6 +22,17 @@ pub enum Line {
     TooLong,
 }
 
+/// How a line ended; see [`Line`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineEnd {
+    /// With CRLF.
+    Whole,
+    /// With LF only.
+    BareLf,
+    /// Beyond the limit.
+    TooLong,
+}
+
 impl Input {
     /// Adds what was read.
     pub fn feed(&mut self, bytes: &[u8]) {
@@ -51,8 +62,9 @@ impl Input {
         }
     }
 
-    /// Takes one line of at most `limit_bytes`, CRLF included.
-    pub fn take_line(&mut self, limit_bytes: usize) -> Option<Line> {
+    /// Takes one line of at most `limit_bytes`, CRLF included, into `line`, whose memory is used again.
+    pub fn take_line_into(&mut self, limit_bytes: usize, line: &mut Vec<u8>) -> Option<LineEnd> {
+        line.clear();
         let Some(end) = memchr(b'\n', self.rest()) else {
             if self.rest().len() >= limit_bytes {
                 self.overlong = true;
@@ -61,17 +73,28 @@ impl Input {
             return None;
         };
         let raw = self.rest().get(..end).unwrap_or(&[]);
-        let line = if self.overlong || end >= limit_bytes {
-            Line::TooLong
+        let kind = if self.overlong || end >= limit_bytes {
+            LineEnd::TooLong
+        } else if let Some(whole) = raw.strip_suffix(b"\r") {
+            line.extend_from_slice(whole);
+            LineEnd::Whole
         } else {
-            match raw.strip_suffix(b"\r") {
-                Some(line) => Line::Whole(line.to_vec()),
-                None => Line::BareLf(raw.to_vec()),
-            }
+            line.extend_from_slice(raw);
+            LineEnd::BareLf
         };
         self.overlong = false;
         self.consume(end + 1);
-        Some(line)
+        Some(kind)
+    }
+
+    /// Takes one line of at most `limit_bytes`, CRLF included.
+    pub fn take_line(&mut self, limit_bytes: usize) -> Option<Line> {
+        let mut line = Vec::new();
+        Some(match self.take_line_into(limit_bytes, &mut line)? {
+            LineEnd::Whole => Line::Whole(line),
+            LineEnd::BareLf => Line::BareLf(line),
+            LineEnd::TooLong => Line::TooLong,
+        })
     }
 }
 

@@ -56,11 +56,15 @@ impl Reply {
     pub fn write(&self, out: &mut Vec<u8>) {
         let mut lines = self.text.split('\n').peekable();
         while let Some(line) = lines.next() {
-            let separator = if lines.peek().is_some() { '-' } else { ' ' };
-            let space = if self.status.is_empty() { "" } else { " " };
-            out.extend_from_slice(
-                format!("{}{separator}{}{space}{line}\r\n", self.code, self.status).as_bytes(),
-            );
+            let digit = |ten: u16| b'0' + (self.code / ten % 10) as u8;
+            let separator = if lines.peek().is_some() { b'-' } else { b' ' };
+            out.extend_from_slice(&[digit(100), digit(10), digit(1), separator]);
+            if !self.status.is_empty() {
+                out.extend_from_slice(self.status.as_bytes());
+                out.push(b' ');
+            }
+            out.extend_from_slice(line.as_bytes());
+            out.extend_from_slice(b"\r\n");
         }
     }
 }

@@ -28,7 +28,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, wire: Wire, peer: IpAddr, role: R
     count(&shared.counters.connections_smtp, 1);
     let policy = match role {
         Role::Exchange => Arc::clone(&shared.policies.exchange),
-        Role::Submission => Arc::clone(&shared.policies.submission),
+        Role::Submission | Role::Local => Arc::clone(&shared.policies.submission),
     };
     let id = shared.next_session_id();
     let session = Session::new(policy, peer, id.clone(), wire.tls_description());
@@ -145,7 +145,7 @@ impl Shell {
             Question::Sender { account, sender } => {
                 self.shared.delivery.may_send(account.as_deref(), sender.as_ref()).map(|()| Answer::Go)
             }
-            Question::Recipient { account, recipient, size_bytes } => self
+            Question::Recipient { account, recipient, size_bytes, .. } => self
                 .shared
                 .delivery
                 .destination(account.is_some(), &recipient, size_bytes)

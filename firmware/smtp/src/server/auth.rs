@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::{AUTH_FAILURES_MAX, Asked, Question, Refusal, Role, Session, Step};
 use crate::Reply;
-use crate::command::SYNTAX;
+use crate::parameter::SYNTAX;
 
 /// Longest user name or password accepted, in octets.
 pub const CREDENTIAL_MAX_BYTES: usize = 1024;

@@ -19,6 +19,8 @@ pub(super) struct Body {
     room_bytes: usize,
     received_bytes: u64,
     unstuffer: Unstuffer,
+    /// Whether the octets are lines; BODY=BINARYMIME says that they are not (RFC 3030 3).
+    lines: bool,
     last_was_cr: bool,
     fault: Option<Fault>,
 }
@@ -29,6 +31,7 @@ pub(super) enum Fault {
     TooLarge,
     NoRoom,
     BareLineEnd,
+    Nul,
 }
 
 impl Fault {
@@ -39,6 +42,7 @@ impl Fault {
             Self::BareLineEnd => {
                 Reply::new(554, "5.6.0", "A line must end with CR LF; a CR or LF alone is refused")
             }
+            Self::Nul => Reply::new(554, "5.6.0", "A message must not have NUL octets"),
         }
     }
 }
@@ -55,7 +59,7 @@ pub(super) enum Taken {
 }
 
 impl Body {
-    pub(super) fn new(trace: Vec<u8>, max_bytes: u64) -> Self {
+    pub(super) fn new(trace: Vec<u8>, max_bytes: u64, lines: bool) -> Self {
         Self {
             trace_bytes: trace.len(),
             room_bytes: ROOM_FREE_BYTES,
@@ -63,6 +67,7 @@ impl Body {
             max_bytes,
             received_bytes: 0,
             unstuffer: Unstuffer::default(),
+            lines,
             last_was_cr: false,
             fault: None,
         }
@@ -78,6 +83,8 @@ impl Body {
 
     pub(super) fn grant(&mut self, bytes: usize) {
         self.room_bytes = self.room_bytes.saturating_add(bytes);
+        // To the octet: growing by doubling would take twice what was granted.
+        self.bytes.reserve_exact(self.room_bytes.saturating_sub(self.bytes.len()));
     }
 
     /// Gives up on the message and its memory; what still comes is read and dropped.
@@ -97,15 +104,30 @@ impl Body {
         if self.unstuffer.saw_bare() {
             self.fail(Fault::BareLineEnd);
         }
+        if self.unstuffer.saw_nul() {
+            self.fail(Fault::Nul);
+        }
         self.account(used);
         if self.unstuffer.is_done() { Taken::Ended(used) } else { Taken::Some(used) }
     }
 
-    /// Takes octets of a BDAT chunk, which are not stuffed but must have whole line ends as well.
+    /// Takes octets of a BDAT chunk, which are not stuffed. Unless the message was declared binary its
+    /// lines must be whole ones as well: it may leave as lines later.
     pub(super) fn take_chunk(&mut self, input: &[u8]) -> Taken {
         if let Some(step) = self.room_needed(input.len()) {
             return Taken::NeedsRoom(step);
         }
+        if self.lines {
+            self.check_lines(input);
+        }
+        if self.fault.is_none() {
+            self.bytes.extend_from_slice(input);
+        }
+        self.account(input.len());
+        Taken::Some(input.len())
+    }
+
+    fn check_lines(&mut self, input: &[u8]) {
         for at in memchr::memchr2_iter(b'\r', b'\n', input) {
             let before = if at == 0 { self.last_was_cr } else { input.get(at - 1) == Some(&b'\r') };
             let whole = match input.get(at) {
@@ -120,12 +142,10 @@ impl Body {
         if self.last_was_cr && input.first().is_some_and(|first| *first != b'\n') {
             self.fail(Fault::BareLineEnd);
         }
-        self.last_was_cr = input.last().map_or(self.last_was_cr, |last| *last == b'\r');
-        if self.fault.is_none() {
-            self.bytes.extend_from_slice(input);
+        if memchr::memchr(0, input).is_some() {
+            self.fail(Fault::Nul);
         }
-        self.account(input.len());
-        Taken::Some(input.len())
+        self.last_was_cr = input.last().map_or(self.last_was_cr, |last| *last == b'\r');
     }
 
     /// Ends a text that came in chunks: a lone CR at its end is no line end.
@@ -157,7 +177,7 @@ mod tests {
     use super::*;
 
     fn chunks(parts: &[&[u8]]) -> Option<Fault> {
-        let mut body = Body::new(Vec::new(), 100);
+        let mut body = Body::new(Vec::new(), 100, true);
         for part in parts {
             body.take_chunk(part);
         }
@@ -174,16 +194,22 @@ mod tests {
         {
             assert_eq!(chunks(bad), Some(Fault::BareLineEnd), "{bad:?}");
         }
+        assert_eq!(chunks(&[b"a\0b\r\n"]), Some(Fault::Nul));
+        let mut binary = Body::new(Vec::new(), 100, false);
+        binary.take_chunk(b"\n\0\r");
+        binary.finish_chunks();
+        assert_eq!((binary.fault(), binary.bytes.as_slice()), (None, &b"\n\0\r"[..]));
     }
 
     #[test]
     fn a_large_text_asks_for_room_and_a_too_large_one_is_dropped() {
-        let mut body = Body::new(Vec::new(), 3 * 1024 * 1024);
+        let mut body = Body::new(Vec::new(), 3 * 1024 * 1024, true);
         let piece = vec![b'x'; ROOM_FREE_BYTES + 1];
         assert_eq!(body.take_text(&piece), Taken::NeedsRoom(ROOM_STEP_BYTES));
         body.grant(ROOM_STEP_BYTES);
         assert_eq!(body.take_text(&piece), Taken::Some(piece.len()));
         body.grant(8 * ROOM_STEP_BYTES);
+        assert!(body.bytes.capacity() <= ROOM_FREE_BYTES + 9 * ROOM_STEP_BYTES);
         body.take_text(&vec![b'x'; 3 * 1024 * 1024]);
         assert_eq!(body.fault(), Some(Fault::TooLarge));
         assert_eq!(body.bytes.capacity(), 0);

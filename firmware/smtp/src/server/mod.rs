@@ -6,9 +6,11 @@
 
 mod auth;
 mod body;
+mod greeting;
 mod refusal;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod transaction;
 
 use std::net::IpAddr;
@@ -17,7 +19,8 @@ use std::sync::Arc;
 use crate::Reply;
 use crate::address::Mailbox;
 use crate::command::{self, Command};
-use crate::line::{Input, Line};
+use crate::line::{Input, LineEnd};
+use crate::parameter::{DeliverBy, MailFrom, NoticeWish, RcptTo};
 
 pub use auth::Credentials;
 pub use body::{ROOM_FREE_BYTES, ROOM_STEP_BYTES};
@@ -30,6 +33,8 @@ use transaction::{Phase, Transaction};
 pub const FAULTS_MAX: usize = 20;
 /// Commands without an accepted message in between, after which a session is closed.
 pub const IDLE_COMMANDS_MAX: usize = 2_000;
+/// What replies to one group of commands usually need.
+const OUTPUT_BYTES: usize = 512;
 /// Failed authentications in one session.
 pub const AUTH_FAILURES_MAX: usize = 5;
 
@@ -40,6 +45,8 @@ pub enum Role {
     Exchange,
     /// Mail from our users, to anywhere (RFC 6409).
     Submission,
+    /// Mail for our users from a server that is trusted to have it checked, over LMTP (RFC 2033).
+    Local,
 }
 
 /// What one service allows.
@@ -57,6 +64,8 @@ pub struct Policy {
     pub starttls: bool,
     /// Whether a password may come in clear. Only for try-outs on one machine.
     pub auth_in_clear: bool,
+    /// Longest time a message may ask to be held for, in seconds (RFC 4865); 0 offers none.
+    pub hold_max_s: u64,
 }
 
 /// What the shell does next.
@@ -88,6 +97,8 @@ pub enum Question<R> {
     Recipient {
         /// The account that logged in, on submission.
         account: Option<String>,
+        /// Envelope sender.
+        sender: Option<Mailbox>,
         /// Envelope recipient; the domain is empty for the bare `Postmaster`.
         recipient: Mailbox,
         /// Declared size of the message.
@@ -98,7 +109,8 @@ pub enum Question<R> {
         /// How many.
         bytes: usize,
     },
-    /// Here is a message. Answer [`Answer::Go`] once it is durable, or a refusal.
+    /// Here is a message. Answer [`Answer::Go`] once it is durable, or a refusal; for [`Role::Local`]
+    /// also [`Answer::Each`].
     Deliver(Box<Incoming<R>>),
 }
 
@@ -111,6 +123,8 @@ pub enum Answer<R> {
     Account(String),
     /// The recipient is good; the shell gets its own mark of it back with the message.
     Recipient(R),
+    /// What became of each recipient, in order; LMTP tells them apart (RFC 2033 4.2).
+    Each(Vec<Result<(), Refusal>>),
     /// No.
     Refused(Refusal),
 }
@@ -122,14 +136,33 @@ pub struct Incoming<R> {
     pub id: String,
     /// The account that sent it, on submission.
     pub account: Option<String>,
-    /// Envelope sender; none for a notice.
-    pub sender: Option<Mailbox>,
-    /// Accepted recipients with the shell's marks, in order.
-    pub recipients: Vec<(Mailbox, R)>,
+    /// What the client calls itself.
+    pub helo: String,
+    /// MAIL: the sender and what was asked for.
+    pub mail: MailFrom,
+    /// When it may be delivered at the earliest, in seconds since 1970 (RFC 4865).
+    pub release_unix_s: Option<u64>,
+    /// When it must have been delivered, in seconds since 1970, and what happens then (RFC 2852).
+    pub deadline: Option<(i64, DeliverBy)>,
+    /// Accepted recipients, in order.
+    pub recipients: Vec<Accepted<R>>,
     /// The text with `Return-Path` and `Received` on top.
     pub message: Vec<u8>,
-    /// Whether the client declared the body 8 bit.
-    pub eight_bit: bool,
+    /// How much of `message` was put on top of it here; what the client sent begins there.
+    pub trace_bytes: usize,
+    /// Whether a `Delivered-To` field came with it, which may mean a loop.
+    pub was_delivered: bool,
+}
+
+/// A recipient that was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted<R> {
+    /// Envelope recipient.
+    pub mailbox: Mailbox,
+    /// What its sender wants to hear of it.
+    pub notice: NoticeWish,
+    /// The shell's mark of it.
+    pub mark: R,
 }
 
 /// What the session waits for, so that the shell can bound the wait.
@@ -154,6 +187,8 @@ pub struct Session<R> {
     helo: Option<Helo>,
     account: Option<String>,
     input: Input,
+    /// The line at hand; its memory is used again.
+    line: Vec<u8>,
     output: Vec<u8>,
     exchange: Option<Exchange>,
     transaction: Option<Transaction<R>>,
@@ -176,9 +211,10 @@ struct Helo {
 enum Asked {
     Authenticate,
     Sender(Box<Transaction<()>>),
-    Recipient(Mailbox),
+    Recipient(Box<RcptTo>),
     Room(usize),
-    Deliver,
+    /// With the number of recipients.
+    Deliver(usize),
 }
 
 impl<R> Session<R> {
@@ -192,7 +228,8 @@ impl<R> Session<R> {
             helo: None,
             account: None,
             input: Input::default(),
-            output: Vec::new(),
+            line: Vec::new(),
+            output: Vec::with_capacity(OUTPUT_BYTES),
             exchange: None,
             transaction: None,
             phase: Phase::Command,
@@ -203,8 +240,7 @@ impl<R> Session<R> {
             closing: false,
             policy,
         };
-        let greeting = format!("{} ESMTP Twinmail", session.policy.host_name);
-        session.reply(&Reply::with_text(220, "", greeting));
+        session.banner();
         session
     }
 
@@ -216,6 +252,14 @@ impl<R> Session<R> {
     /// What is to be sent.
     pub fn take_output(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.output)
+    }
+
+    /// Gives the memory of what was sent back.
+    pub fn reuse_output(&mut self, mut sent: Vec<u8>) {
+        if self.output.is_empty() && sent.capacity() <= 4 * OUTPUT_BYTES {
+            sent.clear();
+            self.output = sent;
+        }
     }
 
     /// What the next read is for.
@@ -244,6 +288,13 @@ impl<R> Session<R> {
         self.helo = None;
         self.exchange = None;
         self.transaction = None;
+    }
+
+    /// The client spoke before it was greeted, as no server does that waits for its turn
+    /// (RFC 5321 4.3.1): it gets no greeting.
+    pub fn refuse_early_talker(&mut self) {
+        self.output.clear();
+        self.end(&Reply::new(554, "5.5.0", "You spoke before the greeting, closing"));
     }
 
     /// The service ends this session now: 421 and close (RFC 5321 3.8).
@@ -276,14 +327,17 @@ impl<R> Session<R> {
             (Asked::Authenticate, Answer::Account(account)) => self.authenticated(account),
             (Asked::Authenticate, answer) => self.not_authenticated(refusal(answer)),
             (Asked::Sender(begun), Answer::Go) => self.begin(*begun),
-            (Asked::Recipient(mailbox), Answer::Recipient(mark)) => self.add_recipient(mailbox, mark),
+            (Asked::Recipient(rcpt), Answer::Recipient(mark)) => self.add_recipient(*rcpt, mark),
             (Asked::Room(bytes), Answer::Go) => self.room(Some(bytes)),
             (Asked::Room(_), _) => self.room(None),
-            (Asked::Deliver, Answer::Go) => self.delivered(),
             (Asked::Sender(_) | Asked::Recipient(_), answer) => self.refused(refusal(answer)),
-            (Asked::Deliver, answer) => {
-                self.refused(refusal(answer));
-                self.messages += 1;
+            (Asked::Deliver(recipients), answer) => {
+                let outcomes = match answer {
+                    Answer::Each(outcomes) if outcomes.len() == recipients => outcomes,
+                    Answer::Go => vec![Ok(()); recipients],
+                    other => vec![Err(refusal(other)); recipients],
+                };
+                self.delivered(&outcomes);
             }
         }
     }
@@ -318,30 +372,46 @@ impl<R> Session<R> {
             None if self.policy.role == Role::Submission => command::AUTH_LINE_MAX_BYTES,
             None => command::COMMAND_LINE_MAX_BYTES,
         };
-        let Some(line) = self.input.take_line(limit) else { return Some(Step::Read) };
+        let Some(end) = self.input.take_line_into(limit, &mut self.line) else { return Some(Step::Read) };
         self.idle_commands += 1;
         if self.idle_commands > IDLE_COMMANDS_MAX {
             self.end(&Reply::new(421, "4.7.0", "Too many commands without a message, closing"));
             return None;
         }
-        match line {
-            Line::TooLong => self.fault(&Reply::new(500, "5.5.6", "The line is too long")),
-            Line::BareLf(_) => self.fault(&Reply::new(500, "5.5.2", "A line must end with CR LF")),
-            Line::Whole(line) if self.exchange.is_some() => return self.auth_line(&line),
-            Line::Whole(line) => match command::parse(&line) {
-                Err(reply) => self.fault(&reply),
-                Ok(command) => return self.command(command, now_unix_s),
+        let line = std::mem::take(&mut self.line);
+        let step = match end {
+            LineEnd::TooLong => {
+                self.fault(&Reply::new(500, "5.5.6", "The line is too long"));
+                None
+            }
+            LineEnd::BareLf => {
+                self.fault(&Reply::new(500, "5.5.2", "A line must end with CR LF"));
+                None
+            }
+            LineEnd::Whole if self.exchange.is_some() => self.auth_line(&line),
+            LineEnd::Whole => match command::parse(&line) {
+                Err(reply) => {
+                    self.fault(&reply);
+                    None
+                }
+                Ok(command) => self.command(command, now_unix_s),
             },
-        }
-        None
+        };
+        self.line = line;
+        step
     }
 
     fn command(&mut self, command: Command, now_unix_s: u64) -> Option<Step<R>> {
         match command {
-            Command::Ehlo(name) => self.greet(name, true),
-            Command::Helo(name) => self.greet(name, false),
-            Command::Mail(mail) => return self.mail(mail),
-            Command::Rcpt(mailbox) => return self.rcpt(mailbox),
+            // RFC 2033 4.1: LMTP has a greeting of its own, and no other.
+            Command::Ehlo(_) | Command::Helo(_) if self.policy.role == Role::Local => {
+                self.fault(&Reply::new(500, "5.5.1", "This is LMTP, send LHLO"));
+            }
+            Command::Lhlo(_) if self.policy.role != Role::Local => self.fault(&command::UNKNOWN),
+            Command::Ehlo(name) | Command::Lhlo(name) => self.greet(name, true, now_unix_s),
+            Command::Helo(name) => self.greet(name, false, now_unix_s),
+            Command::Mail(mail) => return self.mail(mail, now_unix_s),
+            Command::Rcpt(rcpt) => return self.rcpt(rcpt),
             Command::Data => self.data(now_unix_s),
             Command::Bdat { size_bytes, last } => self.bdat(size_bytes, last, now_unix_s),
             Command::Rset => {
@@ -353,7 +423,13 @@ impl<R> Session<R> {
             Command::Vrfy => self.reply(&Reply::new(252, "2.5.0", "Send mail and it will be tried")),
             Command::Expn => self.reply(&Reply::new(502, "5.5.1", "Lists are not shown")),
             Command::Help => {
-                let text = "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT STARTTLS AUTH";
+                let text = match self.policy.role {
+                    Role::Exchange => "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT STARTTLS",
+                    Role::Submission => {
+                        "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT STARTTLS AUTH"
+                    }
+                    Role::Local => "LHLO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT",
+                };
                 self.reply(&Reply::new(214, "2.0.0", text));
             }
             Command::Quit => {
@@ -364,27 +440,6 @@ impl<R> Session<R> {
             Command::Auth { mechanism, initial } => return self.auth(&mechanism, initial.as_deref()),
         }
         None
-    }
-
-    fn greet(&mut self, name: String, extended: bool) {
-        self.transaction = None;
-        let mut lines = vec![format!("{} greets you", self.policy.host_name)];
-        if extended {
-            lines.push("PIPELINING".into());
-            lines.push(format!("SIZE {}", self.policy.message_max_bytes));
-            lines.push("8BITMIME".into());
-            lines.push("ENHANCEDSTATUSCODES".into());
-            lines.push("CHUNKING".into());
-            if self.policy.starttls && self.tls.is_none() {
-                lines.push("STARTTLS".into());
-            }
-            if self.may_authenticate() {
-                lines.push("AUTH PLAIN LOGIN".into());
-            }
-            lines.push("HELP".into());
-        }
-        self.reply(&Reply::with_text(250, "", lines.join("\n")));
-        self.helo = Some(Helo { name, extended });
     }
 
     fn starttls(&mut self) -> Option<Step<R>> {
@@ -409,6 +464,6 @@ impl<R> Session<R> {
 fn refusal<R>(answer: Answer<R>) -> Refusal {
     match answer {
         Answer::Refused(refusal) => refusal,
-        Answer::Go | Answer::Account(_) | Answer::Recipient(_) => Refusal::StoreUnavailable,
+        Answer::Go | Answer::Account(_) | Answer::Recipient(_) | Answer::Each(_) => Refusal::StoreUnavailable,
     }
 }

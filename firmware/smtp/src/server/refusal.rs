@@ -19,10 +19,26 @@ pub enum Refusal {
     RelayDenied,
     /// An address literal or a domain that cannot be sent to.
     BadDestination,
+    /// The account is switched off.
+    AccountDisabled,
+    /// The domain is switched off.
+    DomainDisabled,
     /// No room in the mailbox now.
     MailboxFull,
     /// The message is larger than the mailbox may ever become.
     NeverFits,
+    /// The domain's space is used up.
+    DomainFull,
+    /// The message is larger than this mailbox takes.
+    TooLargeForMailbox,
+    /// An attachment is larger than this mailbox takes.
+    AttachmentTooLarge,
+    /// The sender may not write to this group.
+    NotForYou,
+    /// The domain in `From` asks to refuse what it did not send (RFC 7489 6.3).
+    NotAuthentic,
+    /// The message has been here before.
+    Loop,
     /// The message has more local copies than one transaction may make.
     TooManyCopies,
     /// Sender or address sends faster than allowed.
@@ -53,6 +69,22 @@ impl Refusal {
             Self::UnknownUser => Reply::new(550, "5.1.1", "No such user here"),
             Self::RelayDenied => Reply::new(550, "5.7.1", "Relaying denied"),
             Self::BadDestination => Reply::new(550, "5.1.2", "Mail cannot be sent to that domain"),
+            Self::AccountDisabled => Reply::new(550, "5.2.1", "The mailbox is switched off"),
+            Self::DomainDisabled => Reply::new(550, "5.1.2", "Mail for that domain is switched off"),
+            Self::DomainFull => Reply::new(452, "4.2.2", "The domain has no room left"),
+            Self::TooLargeForMailbox => {
+                Reply::new(552, "5.2.3", "The message is larger than this mailbox takes")
+            }
+            Self::AttachmentTooLarge => {
+                Reply::new(552, "5.3.4", "An attachment is larger than this mailbox takes")
+            }
+            Self::NotForYou => Reply::new(550, "5.7.2", "You may not write to this group"),
+            Self::NotAuthentic => {
+                Reply::new(550, "5.7.26", "The domain in From asks to refuse mail that is not authentic")
+            }
+            Self::Loop => {
+                Reply::new(554, "5.4.6", "The message went through too many servers, it is in a loop")
+            }
             Self::MailboxFull => Reply::new(452, "4.2.2", "The mailbox is full"),
             Self::NeverFits => {
                 Reply::new(552, "5.2.2", "The message is larger than the mailbox may ever become")

@@ -14,6 +14,7 @@ fn policy(role: Role) -> Arc<Policy> {
         recipients_max: 3,
         starttls: true,
         auth_in_clear: false,
+        hold_max_s: 86_400,
     })
 }
 
@@ -78,6 +79,7 @@ impl Shell {
             Question::Sender { .. } => Answer::Go,
             Question::Recipient { recipient, .. } => match recipient.local.as_str() {
                 "u" | "postmaster" => Answer::Recipient(7),
+                "ü" => Answer::Recipient(8),
                 "full" => Answer::Refused(Refusal::MailboxFull),
                 "down" => Answer::Refused(Refusal::ShuttingDown),
                 _ => Answer::Refused(Refusal::UnknownUser),
@@ -88,8 +90,14 @@ impl Shell {
             }
             Question::Room { .. } => Answer::Refused(Refusal::Busy),
             Question::Deliver(incoming) => {
+                let outcome = |accepted: &Accepted<u32>| match accepted.mailbox.domain.as_str() {
+                    "over.test" => Err(Refusal::MailboxFull),
+                    _ => Ok(()),
+                };
+                let outcomes = incoming.recipients.iter().map(outcome).collect();
+                let local = incoming.recipients.iter().any(|accepted| accepted.mailbox.domain == "over.test");
                 self.delivered.push(*incoming);
-                Answer::Go
+                if local { Answer::Each(outcomes) } else { Answer::Go }
             }
         }
     }
@@ -140,6 +148,14 @@ fn transcripts_of_mail_from_other_servers() {
         ("BDAT 6\nQUIT\nNOOP\n", &[503, 250]),
         ("EHLO a\nMAIL FROM:<a@b>\nRCPT TO:<u@x>\nBDAT 4\nab\nDATA\nRSET\n", &[250, 250, 250, 250, 503, 250]),
         ("EHLO a\nMAIL FROM:<a@b>\nRCPT TO:<u@x>\nBDAT 4\nab\nRCPT TO:<u@y>\n", &[250, 250, 250, 250, 503]),
+        ("EHLO a\nMAIL FROM:<a@b> BY=9;R\nMAIL FROM:<a@b> REQUIRETLS\nLHLO a\n", &[250, 555, 555, 500]),
+        ("EHLO a\nMAIL FROM:<a@b>\nRCPT TO:<ü@x>\nRCPT TO:<u@x> ORCPT=utf-8;ü@x\n", &[250, 250, 553, 553]),
+        (
+            "EHLO a\nMAIL FROM:<ü@b> SMTPUTF8\nRCPT TO:<ü@ü.test> NOTIFY=NEVER\nDATA\n.\n",
+            &[250, 250, 250, 354, 250],
+        ),
+        ("EHLO a\nMAIL FROM:<a@b> BODY=BINARYMIME\nRCPT TO:<u@x>\nDATA\nRSET\n", &[250, 250, 250, 503, 250]),
+        ("HELO  a \nNOOP x\nMAIL from: <a@b>  \nRSET \t\nQUIT now\nQUIT\n", &[250, 250, 250, 250, 501, 221]),
     ] {
         assert_eq!(codes(Role::Exchange, false, input), want, "{input}");
     }
@@ -189,7 +205,7 @@ fn a_message_arrives_with_its_trace() {
         String::from_utf8(got.message).unwrap(),
         "Return-Path: <a@b>\r\nReceived: from c.test ([192.0.2.7])\r\n\tby mx.test with ESMTPS\r\n\t(TLSv1.3) id s1.1\r\n\tfor <u@mx.test>;\r\n\tSun, 22 Nov 2026 16:20:00 +0000\r\nSubject: x\r\n\r\n.dot\r\n"
     );
-    assert_eq!((got.recipients.len(), got.eight_bit), (1, true));
+    assert_eq!((got.recipients.len(), got.mail.body), (1, crate::parameter::BodyKind::EightBit));
     assert!(shell.output.ends_with("250 2.0.0 Stored as s1.1\r\n"));
 }
 
@@ -273,6 +289,112 @@ fn guessing_passwords_ends_the_session() {
     shell.send(b"EHLO a\r\n").send(&b"AUTH PLAIN AHgAeQ==\r\n".repeat(9));
     assert!(shell.closed);
     assert_eq!(shell.codes().iter().filter(|code| **code == 535).count(), AUTH_FAILURES_MAX);
+}
+
+#[test]
+fn what_is_offered_is_what_may_be_used() {
+    for (role, tls, want, not) in [
+        (Role::Exchange, false, &["STARTTLS"][..], &["REQUIRETLS", "AUTH", "DELIVERBY", "MT-PRIORITY"][..]),
+        (Role::Exchange, true, &["REQUIRETLS"], &["STARTTLS", "AUTH", "FUTURERELEASE"]),
+        (Role::Submission, false, &["STARTTLS", "DELIVERBY"], &["AUTH", "REQUIRETLS"]),
+        (
+            Role::Submission,
+            true,
+            &["AUTH PLAIN", "REQUIRETLS", "MT-PRIORITY MIXER", "FUTURERELEASE 86400 2026-11-23T16:20:00Z"],
+            &["STARTTLS"],
+        ),
+    ] {
+        let mut shell = Shell::new(role, tls);
+        shell.send(b"EHLO a\r\n");
+        let always = [
+            "SIZE 300000",
+            "8BITMIME",
+            "BINARYMIME",
+            "CHUNKING",
+            "PIPELINING",
+            "SMTPUTF8",
+            "DSN",
+            "ENHANCEDSTATUSCODES",
+            "LIMITS RCPTMAX=3",
+        ];
+        for keyword in always.iter().chain(want) {
+            assert!(shell.output.contains(&format!("\r\n250-{keyword}")), "{role:?} {keyword}");
+        }
+        for keyword in not {
+            assert!(!shell.output.contains(&format!("-{keyword}")), "{role:?} {keyword}");
+        }
+    }
+}
+
+#[test]
+fn lmtp_answers_for_each_recipient() {
+    let mut shell = Shell::new(Role::Local, false);
+    shell.send(b"EHLO a\r\nHELO a\r\nLHLO a\r\nMAIL FROM:<a@b>\r\nDATA\r\n");
+    assert_eq!(shell.codes(), [220, 500, 500, 250, 250, 503]);
+    shell.send(b"RCPT TO:<u@x>\r\nRCPT TO:<u@over.test>\r\nRCPT TO:<no@x>\r\nDATA\r\na: b\r\n\r\n.\r\n");
+    assert_eq!(shell.codes().split_off(6), [250, 250, 550, 354, 250, 452]);
+    shell.send(b"MAIL FROM:<a@b>\r\nRCPT TO:<u@x>\r\nRCPT TO:<u@y>\r\nBDAT 2\r\na\nBDAT 0 LAST\r\nNOOP\r\n");
+    assert_eq!(shell.codes().split_off(12), [250, 250, 250, 554, 503, 250]);
+    shell.send(b"MAIL FROM:<a@b>\r\nRCPT TO:<u@x>\r\nRCPT TO:<u@y>\r\nDATA\r\na\nb\r\n.\r\n");
+    assert_eq!(shell.codes().split_off(18), [250, 250, 250, 354, 554, 554]);
+    let text = String::from_utf8(shell.delivered.pop().unwrap().message).unwrap();
+    assert!(text.contains("by mx.test with LMTP id"), "{text}");
+}
+
+#[test]
+fn binary_messages_keep_every_octet() {
+    let mut shell = Shell::new(Role::Exchange, false);
+    shell.send(b"EHLO a\r\nMAIL FROM:<a@b> BODY=BINARYMIME\r\nRCPT TO:<u@x>\r\nBDAT 9\r\na: b\r\n\r\n\0");
+    shell.send(b"BDAT 6 LAST\r\n\r.\n.\n\xff");
+    let got = shell.delivered.pop().unwrap();
+    assert_eq!(got.message[got.trace_bytes..], *b"a: b\r\n\r\n\0\r.\n.\n\xff");
+    shell.send(b"MAIL FROM:<a@b>\r\nRCPT TO:<u@x>\r\nBDAT 3 LAST\r\n\0\r\nNOOP\r\n");
+    assert_eq!(shell.codes().split_off(6), [250, 250, 554, 250]);
+}
+
+#[test]
+fn what_only_we_may_write_goes_from_the_header() {
+    let header = "Return-Path: <x@y>\r\nBcc: z\r\nAuthentication-Results: mx.test; spf=pass\r\n\
+        Authentication-Results: far.test; spf=pass\r\nDelivered-To: u@mx.test\r\nS: 1\r\n\r\nBcc: body\r\n";
+    let kept =
+        "Authentication-Results: far.test; spf=pass\r\nDelivered-To: u@mx.test\r\nS: 1\r\n\r\nBcc: body\r\n";
+    let mut shell = Shell::new(Role::Exchange, false);
+    shell.send(b"EHLO a\r\nMAIL FROM:<a@b>\r\nRCPT TO:<u@x>\r\nDATA\r\n");
+    shell.send(header.as_bytes()).send(b".\r\n");
+    let got = shell.delivered.pop().unwrap();
+    let text = String::from_utf8(got.message[got.trace_bytes..].to_vec()).unwrap();
+    assert_eq!(text, format!("Bcc: z\r\n{kept}"));
+    assert!(got.was_delivered);
+    let mut shell = Shell::new(Role::Submission, true);
+    shell.send(
+        b"EHLO a\r\nAUTH PLAIN AHVAbXgudGVzdABwdw==\r\nMAIL FROM:<u@mx.test>\r\nRCPT TO:<u@x>\r\nDATA\r\n",
+    );
+    shell.send(header.as_bytes()).send(b".\r\n");
+    let got = shell.delivered.pop().unwrap();
+    assert!(got.message.ends_with(kept.as_bytes()));
+}
+
+#[test]
+fn submission_fixes_times_when_the_message_begins() {
+    let mut shell = Shell::new(Role::Submission, true);
+    shell.send(b"EHLO a\r\nAUTH PLAIN AHVAbXgudGVzdABwdw==\r\n");
+    for (parameters, code) in [
+        ("HOLDFOR=86401", 501),
+        ("HOLDFOR=600 BY=600;R", 501),
+        ("HOLDUNTIL=2026-11-24T16:20:00Z", 501),
+        ("HOLDFOR=600 BY=601;RT MT-PRIORITY=3 REQUIRETLS", 250),
+    ] {
+        shell.send(format!("MAIL FROM:<u@mx.test> {parameters}\r\n").as_bytes());
+        assert_eq!(shell.codes().last(), Some(&code), "{parameters}");
+    }
+    shell.send(b"RCPT TO:<u@x> NOTIFY=SUCCESS ORCPT=rfc822;u+2Bq@x\r\nDATA\r\n.\r\n");
+    let got = shell.delivered.pop().unwrap();
+    assert_eq!(got.release_unix_s, Some(NOW + 600));
+    assert!(got.deadline.is_some_and(|(until, by)| until == NOW as i64 + 601 && by.trace));
+    assert!(got.mail.require_tls && got.mail.priority == Some(3));
+    assert_eq!(got.recipients[0].notice.notify.map(crate::parameter::Notify::bits), Some(1));
+    assert_eq!(got.recipients[0].notice.original.as_deref(), Some("rfc822;u+2Bq@x"));
+    assert!(String::from_utf8_lossy(&got.message).contains("\r\n\tPRIORITY 3;"));
 }
 
 proptest! {

@@ -1,18 +1,18 @@
 //! One message: MAIL, RCPT, DATA or BDAT, and the answer at its end (RFC 5321 3.3, RFC 3030).
 
-use std::fmt::Write;
-
 use super::body::{Body, Fault, Taken};
-use super::{Asked, Incoming, Question, Role, Session, Step};
-use crate::address::Mailbox;
-use crate::command::MailFrom;
-use crate::{Reply, date, header};
+use super::{Accepted, Asked, Incoming, Question, Refusal, Role, Session, Step};
+use crate::command::NOT_ASCII;
+use crate::parameter::{BodyKind, DeliverBy, Hold, MailFrom, RcptTo, SYNTAX, UNKNOWN_PARAMETER};
+use crate::{Reply, header};
 
 /// A message under way.
 #[derive(Debug)]
 pub(super) struct Transaction<R> {
-    mail: MailFrom,
-    pub(super) recipients: Vec<(Mailbox, R)>,
+    pub(super) mail: MailFrom,
+    release_unix_s: Option<u64>,
+    deadline: Option<(i64, DeliverBy)>,
+    pub(super) recipients: Vec<Accepted<R>>,
     body: Option<Body>,
     /// When the text began, in seconds since 1970.
     text_unix_s: u64,
@@ -35,10 +35,9 @@ pub(super) enum Phase {
 }
 
 const NEED_MAIL: Reply = Reply::new(503, "5.5.1", "Send MAIL first");
-const NEED_RCPT: Reply = Reply::new(554, "5.5.1", "There is no valid recipient");
 
 impl<R> Session<R> {
-    pub(super) fn mail(&mut self, mail: MailFrom) -> Option<Step<R>> {
+    pub(super) fn mail(&mut self, mail: MailFrom, now_unix_s: u64) -> Option<Step<R>> {
         let submission = self.policy.role == Role::Submission;
         if self.helo.is_none() {
             self.fault(&Reply::new(503, "5.5.1", "Send EHLO first"));
@@ -48,23 +47,58 @@ impl<R> Session<R> {
             let clear = self.tls.is_none() && !self.policy.auth_in_clear;
             let text = if clear { "Begin TLS and authenticate first" } else { "Authenticate first" };
             self.fault(&Reply::new(530, "5.7.0", text));
+        } else if (mail.needs_submission() && !submission) || (mail.require_tls && self.tls.is_none()) {
+            self.fault(&UNKNOWN_PARAMETER);
         } else if mail.size_bytes.is_some_and(|size| size > self.policy.message_max_bytes) {
             self.reply(&Fault::TooLarge.reply());
         } else {
-            let (account, sender) = (self.account.clone(), mail.sender.clone());
-            let begun = Transaction { mail, recipients: Vec::new(), body: None, text_unix_s: 0 };
+            let begun = match self.begun(mail, now_unix_s) {
+                Ok(begun) => begun,
+                Err(reply) => {
+                    self.fault(&reply);
+                    return None;
+                }
+            };
+            let (account, sender) = (self.account.clone(), begun.mail.sender.clone());
             return Some(self.ask(Asked::Sender(Box::new(begun)), Question::Sender { account, sender }));
         }
         None
     }
 
+    /// The transaction with its times fixed; they count from MAIL on.
+    fn begun(&self, mail: MailFrom, now_unix_s: u64) -> Result<Transaction<()>, Reply> {
+        let latest = now_unix_s + self.policy.hold_max_s;
+        let release_unix_s = match mail.hold {
+            None => None,
+            Some(_) if self.policy.hold_max_s == 0 => return Err(UNKNOWN_PARAMETER),
+            Some(Hold::For(seconds)) => Some(now_unix_s + seconds),
+            Some(Hold::Until(unix_s)) => Some(unix_s),
+        };
+        let deadline = mail.deliver_by.map(|by| (now_unix_s as i64 + by.seconds, by));
+        // RFC 4865 4: beyond what was offered, and a deadline that comes before the release.
+        let too_late = release_unix_s.is_some_and(|release| release > latest);
+        let never = release_unix_s.zip(deadline).is_some_and(|(release, (by, _))| by <= release as i64);
+        if too_late || never {
+            return Err(SYNTAX);
+        }
+        let release_unix_s = release_unix_s.filter(|release| *release > now_unix_s);
+        Ok(Transaction { mail, release_unix_s, deadline, recipients: Vec::new(), body: None, text_unix_s: 0 })
+    }
+
     pub(super) fn begin(&mut self, begun: Transaction<()>) {
-        self.transaction =
-            Some(Transaction { mail: begun.mail, recipients: Vec::new(), body: None, text_unix_s: 0 });
+        let Transaction { mail, release_unix_s, deadline, .. } = begun;
+        self.transaction = Some(Transaction {
+            mail,
+            release_unix_s,
+            deadline,
+            recipients: Vec::new(),
+            body: None,
+            text_unix_s: 0,
+        });
         self.reply(&Reply::new(250, "2.1.0", "Sender is fine"));
     }
 
-    pub(super) fn rcpt(&mut self, recipient: Mailbox) -> Option<Step<R>> {
+    pub(super) fn rcpt(&mut self, rcpt: RcptTo) -> Option<Step<R>> {
         let Some(transaction) = &self.transaction else {
             self.fault(&NEED_MAIL);
             return None;
@@ -73,19 +107,27 @@ impl<R> Session<R> {
             self.fault(&Reply::new(503, "5.5.1", "The message has already begun"));
             return None;
         }
+        if rcpt.utf8 && !transaction.mail.smtp_utf8 {
+            self.fault(&NOT_ASCII);
+            return None;
+        }
         if transaction.recipients.len() >= self.policy.recipients_max {
             self.reply(&Reply::new(452, "4.5.3", "Too many recipients, send the rest in another message"));
             return None;
         }
-        let size_bytes = transaction.mail.size_bytes;
-        let question =
-            Question::Recipient { account: self.account.clone(), recipient: recipient.clone(), size_bytes };
-        Some(self.ask(Asked::Recipient(recipient), question))
+        let question = Question::Recipient {
+            account: self.account.clone(),
+            sender: transaction.mail.sender.clone(),
+            recipient: rcpt.recipient.clone(),
+            size_bytes: transaction.mail.size_bytes,
+        };
+        Some(self.ask(Asked::Recipient(Box::new(rcpt)), question))
     }
 
-    pub(super) fn add_recipient(&mut self, mailbox: Mailbox, mark: R) {
+    pub(super) fn add_recipient(&mut self, rcpt: RcptTo, mark: R) {
         if let Some(transaction) = &mut self.transaction {
-            transaction.recipients.push((mailbox, mark));
+            let accepted = Accepted { mailbox: rcpt.recipient, notice: rcpt.notice, mark };
+            transaction.recipients.push(accepted);
         }
         self.reply(&Reply::new(250, "2.1.5", "Recipient is fine"));
     }
@@ -96,13 +138,23 @@ impl<R> Session<R> {
             Some(transaction) if transaction.body.is_some() => {
                 self.fault(&Reply::new(503, "5.5.1", "The message was begun with BDAT"));
             }
-            Some(transaction) if transaction.recipients.is_empty() => self.fault(&NEED_RCPT),
+            Some(transaction) if transaction.recipients.is_empty() => self.fault(&self.need_rcpt()),
+            // RFC 3030 3: octets that are no lines come in chunks only.
+            Some(transaction) if transaction.mail.body == BodyKind::Binary => {
+                self.fault(&Reply::new(503, "5.5.1", "A binary message must be sent with BDAT"));
+            }
             Some(_) => {
                 self.open_body(now_unix_s);
                 self.phase = Phase::Text { replied: false };
                 self.reply(&Reply::new(354, "", "Send the message, end it with a dot alone on a line"));
             }
         }
+    }
+
+    /// RFC 5321 3.3 says 554 or 503, RFC 2033 4.2 says 503.
+    fn need_rcpt(&self) -> Reply {
+        let code = if self.policy.role == Role::Local { 503 } else { 554 };
+        Reply::new(code, "5.5.1", "There is no valid recipient")
     }
 
     /// The chunk's octets follow whether or not the command is in order (RFC 3030 2).
@@ -117,7 +169,8 @@ impl<R> Session<R> {
     fn open_body(&mut self, now_unix_s: u64) {
         let trace = self.trace_fields(now_unix_s);
         if let Some(transaction) = &mut self.transaction {
-            transaction.body = Some(Body::new(trace, self.policy.message_max_bytes));
+            let lines = transaction.mail.body != BodyKind::Binary;
+            transaction.body = Some(Body::new(trace, self.policy.message_max_bytes, lines));
             transaction.text_unix_s = now_unix_s;
         }
     }
@@ -143,7 +196,7 @@ impl<R> Session<R> {
                 if bare && matches!(self.phase, Phase::Text { replied: false }) {
                     self.phase = Phase::Text { replied: true };
                     self.faults += 1;
-                    self.reply(&Fault::BareLineEnd.reply());
+                    self.reply_for_each(&Fault::BareLineEnd.reply());
                 }
             }
             Taken::Ended(used) => {
@@ -182,7 +235,7 @@ impl<R> Session<R> {
 
     fn end_chunk(&mut self, last: bool, open: bool) -> Option<Step<R>> {
         if !open {
-            let reply = if self.transaction.is_none() { NEED_MAIL } else { NEED_RCPT };
+            let reply = if self.transaction.is_none() { NEED_MAIL } else { self.need_rcpt() };
             self.fault(&reply);
             return None;
         }
@@ -190,9 +243,14 @@ impl<R> Session<R> {
             body.finish_chunks();
         }
         if let Some(fault) = self.body().and_then(|body| body.fault()) {
-            // RFC 3030 2: after a failed chunk the transaction is over.
+            // RFC 3030 2: after a failed chunk the transaction is over. Before the last chunk LMTP has one
+            // reply as well.
+            if last {
+                self.reply_for_each(&fault.reply());
+            } else {
+                self.reply(&fault.reply());
+            }
             self.transaction = None;
-            self.reply(&fault.reply());
             return None;
         }
         if last {
@@ -210,25 +268,33 @@ impl<R> Session<R> {
         }
     }
 
+    /// One reply, or in LMTP one for each recipient (RFC 2033 4.2).
+    fn reply_for_each(&mut self, reply: &Reply) {
+        let recipients = self.transaction.as_ref().map_or(1, |transaction| transaction.recipients.len());
+        let replies = if self.policy.role == Role::Local { recipients } else { 1 };
+        for _ in 0..replies {
+            self.reply(reply);
+        }
+    }
+
     /// The whole text is here.
     fn finish(&mut self) -> Option<Step<R>> {
-        let transaction = self.transaction.take()?;
-        let body = transaction.body?;
-        if let Some(fault) = body.fault() {
-            self.reply(&fault.reply());
+        if let Some(fault) = self.body().and_then(|body| body.fault()) {
+            self.reply_for_each(&fault.reply());
+            self.transaction = None;
             return None;
         }
+        let body = self.transaction.as_mut().and_then(|transaction| transaction.body.take())?;
         let trace_bytes = body.trace_bytes();
         let mut message = body.bytes;
         let summary = header::summarize(message.get(trace_bytes..).unwrap_or(&[]));
         if summary.hops > header::HOPS_MAX {
-            self.reply(&Reply::new(
-                554,
-                "5.4.6",
-                "The message went through too many servers, it is in a loop",
-            ));
+            self.reply_for_each(&Refusal::Loop.reply());
+            self.transaction = None;
             return None;
         }
+        let transaction = self.transaction.take()?;
+        self.clean_header(&mut message, trace_bytes, &summary);
         if self.policy.role == Role::Submission {
             let missing = self.missing_fields(&summary, transaction.text_unix_s);
             message.splice(trace_bytes..trace_bytes, missing);
@@ -236,72 +302,32 @@ impl<R> Session<R> {
         let incoming = Incoming {
             id: self.message_id(),
             account: self.account.clone(),
-            sender: transaction.mail.sender,
+            helo: self.helo.as_ref().map(|helo| helo.name.clone()).unwrap_or_default(),
+            mail: transaction.mail,
+            release_unix_s: transaction.release_unix_s,
+            deadline: transaction.deadline,
             recipients: transaction.recipients,
             message,
-            eight_bit: transaction.mail.eight_bit,
+            trace_bytes,
+            was_delivered: summary.has_delivered_to,
         };
-        Some(self.ask(Asked::Deliver, Question::Deliver(Box::new(incoming))))
+        let recipients = incoming.recipients.len();
+        Some(self.ask(Asked::Deliver(recipients), Question::Deliver(Box::new(incoming))))
     }
 
-    pub(super) fn delivered(&mut self) {
-        self.reply(&Reply::with_text(250, "2.0.0", format!("Stored as {}", self.message_id())));
+    /// Says what became of the message: once, or in LMTP for each recipient.
+    pub(super) fn delivered(&mut self, outcomes: &[Result<(), Refusal>]) {
+        let stored = Reply::with_text(250, "2.0.0", format!("Stored as {}", self.message_id()));
+        let replies = if self.policy.role == Role::Local { outcomes.len() } else { 1 };
+        for outcome in outcomes.iter().take(replies) {
+            match outcome {
+                Ok(()) => self.reply(&stored),
+                Err(refusal) => self.refused(*refusal),
+            }
+        }
         self.messages += 1;
-        self.idle_commands = 0;
-    }
-
-    fn message_id(&self) -> String {
-        format!("{}.{}", self.id, self.messages + 1)
-    }
-
-    /// `Return-Path` and `Received` (RFC 5321 4.4). The sending side takes `Return-Path` off again.
-    fn trace_fields(&self, now_unix_s: u64) -> Vec<u8> {
-        let Some(transaction) = &self.transaction else { return Vec::new() };
-        let sender = transaction.mail.sender.as_ref().map(ToString::to_string).unwrap_or_default();
-        let helo = self.helo.as_ref();
-        let name = helo.map_or("unknown", |helo| helo.name.as_str());
-        let peer = match self.peer.to_canonical() {
-            std::net::IpAddr::V4(address) => format!("[{address}]"),
-            std::net::IpAddr::V6(address) => format!("[IPv6:{address}]"),
-        };
-        let with = self.protocol(helo.is_some_and(|helo| helo.extended));
-        let tls = self.tls.as_ref().map(|tls| format!("\r\n\t({tls})")).unwrap_or_default();
-        let only = match transaction.recipients.as_slice() {
-            [(mailbox, _)] => format!("\r\n\tfor <{mailbox}>"),
-            _ => String::new(),
-        };
-        let (id, host, date) = (self.message_id(), &self.policy.host_name, date::format(now_unix_s));
-        format!(
-            "Return-Path: <{sender}>\r\nReceived: from {name} ({peer})\r\n\tby {host} with {with}{tls} id {id}{only};\r\n\t{date}\r\n"
-        )
-        .into_bytes()
-    }
-
-    /// The `with` word (RFC 3848).
-    fn protocol(&self, extended: bool) -> &'static str {
-        match (extended, self.tls.is_some(), self.account.is_some()) {
-            (false, ..) => "SMTP",
-            (true, false, false) => "ESMTP",
-            (true, true, false) => "ESMTPS",
-            (true, false, true) => "ESMTPA",
-            (true, true, true) => "ESMTPSA",
+        if outcomes.iter().any(Result::is_ok) {
+            self.idle_commands = 0;
         }
-    }
-
-    /// Fields that submission adds where they are missing (RFC 6409 8.2, 8.3).
-    fn missing_fields(&self, summary: &header::Summary, now_unix_s: u64) -> Vec<u8> {
-        let mut fields = String::new();
-        if !summary.has_date {
-            let _ = write!(fields, "Date: {}\r\n", date::format(now_unix_s));
-        }
-        if !summary.has_message_id {
-            let _ = write!(fields, "Message-ID: <{}@{}>\r\n", self.message_id(), self.policy.host_name);
-        }
-        if !summary.has_from
-            && let Some(account) = &self.account
-        {
-            let _ = write!(fields, "From: <{account}>\r\n");
-        }
-        fields.into_bytes()
     }
 }
