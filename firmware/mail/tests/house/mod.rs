@@ -152,7 +152,10 @@ impl House {
             client.ok(&format!("RETR {number}"));
             client.text()
         };
-        (1..=count).map(read).collect()
+        let texts = (1..=count).map(read).collect();
+        // The mailbox is free again when this is answered.
+        client.ok("QUIT");
+        texts
     }
 
     /// Waits until an account has a message that contains `needle`.
