@@ -124,6 +124,10 @@ pub enum Command {
         /// Password.
         password: Bytes,
     },
+    /// COMPRESS (RFC 4978): the algorithm, in upper case.
+    Compress(String),
+    /// UNAUTHENTICATE (RFC 8437)
+    Unauthenticate,
     /// ENABLE (RFC 5161), in upper case.
     Enable(Vec<String>),
     /// ID (RFC 2971)

@@ -28,6 +28,11 @@ impl Cursor<'_> {
                 self.space()?;
                 Command::Login { user, password: self.astring()? }
             }
+            "COMPRESS" => {
+                self.space()?;
+                Command::Compress(self.atom()?.to_ascii_uppercase())
+            }
+            "UNAUTHENTICATE" => Command::Unauthenticate,
             "ENABLE" => self.enable()?,
             "ID" => {
                 self.space()?;

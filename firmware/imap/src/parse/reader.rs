@@ -108,6 +108,12 @@ impl CommandReader {
         }
     }
 
+    /// Takes everything out that is held, between commands.
+    pub fn take_all(&mut self) -> BytesMut {
+        self.searched = 0;
+        std::mem::take(&mut self.buffer)
+    }
+
     /// Gives the memory of past commands back. For connections that now wait.
     pub fn shrink(&mut self) {
         if self.buffer.is_empty() {

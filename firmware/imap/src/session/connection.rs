@@ -7,6 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::deflate::{Deflate, NotDeflate};
 use crate::parse::{CommandReader, ReaderLimits};
 
 /// Answers are written when this much has gathered, or when no further command waits.
@@ -14,6 +15,8 @@ pub(super) const OUT_FLUSH_BYTES: usize = 64 * 1024;
 /// First read of a connection that was silent; full reads double it.
 const READ_MIN_BYTES: usize = 1024;
 const READ_MAX_BYTES: usize = 128 * 1024;
+/// Most bytes that one step makes of compressed ones.
+const READ_COMPRESSED_BYTES: usize = 16 * 1024;
 /// Longest line of a SASL answer or DONE (RFC 4616 section 2 allows 255 octets each for its parts).
 const ANSWER_MAX_BYTES: usize = 4096;
 
@@ -39,6 +42,7 @@ pub(super) struct Connection<S> {
     shutdown: watch::Receiver<bool>,
     transfer_timeout: Duration,
     read_bytes: usize,
+    deflate: Option<Box<Deflate>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -55,7 +59,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             shutdown,
             transfer_timeout,
             read_bytes: READ_MIN_BYTES,
+            deflate: None,
         }
+    }
+
+    /// Whether the stream is compressed.
+    pub fn is_compressed(&self) -> bool {
+        self.deflate.is_some()
+    }
+
+    /// From here on both directions are compressed. What was said before has been flushed.
+    pub fn compress(&mut self) {
+        self.deflate = Some(Box::new(Deflate::new(self.reader.take_all())));
+    }
+
+    /// From here on nothing is compressed. What was said before has been flushed.
+    pub fn stop_compressing(&mut self) {
+        self.deflate = None;
     }
 
     /// The bare stream, for TLS. Bytes that were read and not used are dropped.
@@ -80,7 +100,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Writes everything. The client must take something within the transfer timeout.
     pub async fn flush(&mut self) -> Result<(), Stop> {
-        let mut rest = self.out.as_slice();
+        let pressed;
+        let mut rest = match &mut self.deflate {
+            Some(deflate) if !self.out.is_empty() => {
+                let mut wire = Vec::new();
+                deflate.press(&self.out, &mut wire).map_err(|NotDeflate| Stop::Gone)?;
+                pressed = wire;
+                pressed.as_slice()
+            }
+            _ => self.out.as_slice(),
+        };
         while !rest.is_empty() {
             match timeout(self.transfer_timeout, self.stream.write(rest)).await {
                 Ok(Ok(written)) if written > 0 => rest = rest.get(written..).unwrap_or_default(),
@@ -109,6 +138,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.reader.shrink();
             self.out.shrink_to(READ_MIN_BYTES);
         }
+        if self.deflate.is_some() {
+            return self.fill_compressed(deadline).await;
+        }
         let buffer = self.reader.buffer_mut();
         buffer.reserve(self.read_bytes.max(missing.min(READ_MAX_BYTES)));
         let room = buffer.capacity() - buffer.len();
@@ -130,6 +162,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(())
             }
             Err(_) => Err(Stop::Bye("nothing was heard for too long")),
+        }
+    }
+
+    /// The same where the stream is compressed.
+    async fn fill_compressed(&mut self, deadline: Instant) -> Result<(), Stop> {
+        let Some(deflate) = &mut self.deflate else { return Ok(()) };
+        loop {
+            if deflate.has_more() {
+                let buffer = self.reader.buffer_mut();
+                let before = buffer.len();
+                deflate.undo(buffer, READ_COMPRESSED_BYTES).map_err(|NotDeflate| Stop::Gone)?;
+                if buffer.len() > before {
+                    return Ok(());
+                }
+            }
+            if self.reader.is_empty() {
+                deflate.rest();
+                self.reader.shrink();
+            }
+            deflate.incoming.reserve(READ_MIN_BYTES);
+            let read = tokio::select! {
+                biased;
+                () = stopped(&mut self.shutdown) => {
+                    return Err(Stop::Bye("the service is stopping; come back in a moment"));
+                }
+                read = timeout_at(deadline, self.stream.read_buf(&mut deflate.incoming)) => read,
+            };
+            match read {
+                Ok(Ok(0)) | Ok(Err(_)) => return Err(Stop::Gone),
+                Ok(Ok(_)) => {}
+                Err(_) => return Err(Stop::Bye("nothing was heard for too long")),
+            }
         }
     }
 

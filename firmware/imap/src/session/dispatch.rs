@@ -44,6 +44,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Command::StartTls | Command::Authenticate { .. } | Command::Login { .. } => {
                 Ok(Reply::bad("you are logged in already"))
             }
+            Command::Compress(algorithm) => self.compress(tag, &algorithm).await,
+            Command::Unauthenticate => self.unauthenticate(tag).await,
             Command::Enable(names) => Ok(self.enable(&names)),
             Command::Idle => self.idle().await,
             Command::Append { mailbox, messages } => {

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use sasl::{Claim, Denied, Exchange, Failure, Offer, Step};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
+use super::capability::Enabled;
 use super::connection::Stop;
 use super::reply::Reply;
-use super::{LINE_BYTES, LITERALS_MAX, Session};
+use super::{LIMITS_BEFORE_LOGIN, LINE_BYTES, LITERALS_MAX, Session};
 use crate::parse::ReaderLimits;
 
 const PRIVACY_REQUIRED: &str = "[PRIVACYREQUIRED] passwords are taken over TLS only; use STARTTLS first";
@@ -31,6 +33,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     pub(super) async fn start_tls(&mut self, tag: &str) -> Result<Reply, Stop> {
         if self.context.tls {
             return Ok(Reply::bad("TLS is there already"));
+        }
+        if self.connection.is_compressed() {
+            return Ok(Reply::bad("TLS cannot begin inside a compressed stream"));
         }
         if !self.context.can_starttls {
             return Ok(Reply::no("[UNAVAILABLE] TLS is not set up here"));
@@ -126,6 +131,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             return Err(Stop::Bye("too many wrong passwords"));
         }
         Ok(())
+    }
+
+    /// COMPRESS (RFC 4978): the answer is the last thing that is not compressed.
+    pub(super) async fn compress(&mut self, tag: &str, algorithm: &str) -> Result<Reply, Stop> {
+        if algorithm != "DEFLATE" {
+            return Ok(Reply::bad("DEFLATE is the one algorithm"));
+        }
+        if self.connection.is_compressed() {
+            return Ok(Reply::no("[COMPRESSIONACTIVE] the stream is compressed already"));
+        }
+        Reply::ok("compressing from here on").write(Some(tag), &mut self.connection.out);
+        self.connection.flush().await?;
+        self.connection.compress();
+        Ok(Reply::said())
+    }
+
+    /// UNAUTHENTICATE (RFC 8437): the connection is as it was before login, but for TLS.
+    pub(super) async fn unauthenticate(&mut self, tag: &str) -> Result<Reply, Stop> {
+        self.leave_mailbox().await;
+        Reply::ok("who is next").write(Some(tag), &mut self.connection.out);
+        self.connection.flush().await?;
+        self.connection.stop_compressing();
+        self.account = None;
+        self.enabled = Enabled::default();
+        self.login_deadline = Instant::now() + self.context.limits.login_timeout;
+        self.connection.reader.set_limits(LIMITS_BEFORE_LOGIN);
+        Ok(Reply::said())
     }
 
     fn let_in(&mut self, account: store::AccountId) -> Reply {

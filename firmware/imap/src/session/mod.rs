@@ -4,6 +4,7 @@
 //! connection   the stream, buffers, time limits
 //! dispatch     which command is carried out where, and in which state
 //! capability   CAPABILITY and ENABLE
+//! deflate      COMPRESS=DEFLATE, the layer
 //! login        STARTTLS, AUTHENTICATE, LOGIN, ID
 //! select       SELECT and EXAMINE
 //! resync       what a client that comes back has missed
@@ -23,6 +24,7 @@
 mod append;
 mod capability;
 mod connection;
+mod deflate;
 mod dispatch;
 mod fetch;
 mod listing;
@@ -66,6 +68,12 @@ const LITERALS_BYTES: u64 = 1024 * 1024;
 /// Most literals in one command, before and after login.
 const LITERALS_BEFORE_LOGIN_MAX: usize = 64;
 const LITERALS_MAX: usize = 4096;
+/// What is read before login.
+const LIMITS_BEFORE_LOGIN: ReaderLimits = ReaderLimits {
+    line_max_bytes: LINE_BEFORE_LOGIN_BYTES,
+    literals_max: LITERALS_BEFORE_LOGIN_MAX,
+    skip_max_bytes: LITERAL_BYTES,
+};
 /// Appended messages up to this size need no share of the common memory.
 const SMALL_APPEND_BYTES: u64 = 256 * 1024;
 
@@ -94,14 +102,9 @@ pub(crate) async fn run<S>(stream: S, context: Context, greet: bool) -> Ended<S>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let limits = ReaderLimits {
-        line_max_bytes: LINE_BEFORE_LOGIN_BYTES,
-        literals_max: LITERALS_BEFORE_LOGIN_MAX,
-        skip_max_bytes: LITERAL_BYTES,
-    };
     let transfer_timeout = context.limits.transfer_timeout;
     let mut session = Session {
-        connection: Connection::new(stream, limits, transfer_timeout, context.shutdown.clone()),
+        connection: Connection::new(stream, LIMITS_BEFORE_LOGIN, transfer_timeout, context.shutdown.clone()),
         login_deadline: Instant::now() + context.limits.login_timeout,
         context,
         account: None,

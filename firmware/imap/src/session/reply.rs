@@ -87,6 +87,11 @@ impl Reply {
         Self::no(format!("[{code}] {text}"))
     }
 
+    /// The end has been written already.
+    pub fn said() -> Self {
+        Self { status: "", text: String::new() }
+    }
+
     /// Whether the command was not understood.
     pub fn is_bad(&self) -> bool {
         self.status == "BAD"
@@ -94,6 +99,9 @@ impl Reply {
 
     /// Writes it with its tag; without one it is untagged.
     pub fn write(&self, tag: Option<&str>, out: &mut Vec<u8>) {
+        if self.status.is_empty() {
+            return;
+        }
         // Writing into a Vec cannot fail.
         let _ = write!(out, "{} {} {}\r\n", tag.unwrap_or("*"), self.status, self.text);
     }
