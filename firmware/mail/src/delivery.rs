@@ -201,7 +201,9 @@ impl DeliveryDesk {
             return Ok(());
         }
         if refused.len() == accounts.len() && delivered.queued.is_none() {
-            let full = refused.iter().all(|(_, error)| matches!(error, StoreError::OverQuota));
+            let full = refused
+                .iter()
+                .all(|(_, error)| matches!(error, StoreError::OverQuota | StoreError::DomainOverQuota));
             return Err(if full { Refusal::MailboxFull } else { Refusal::StoreUnavailable });
         }
         let mut recipients = Vec::new();
@@ -210,7 +212,11 @@ impl DeliveryDesk {
             recipients.push(smtp::notice::Recipient {
                 address: address.unwrap_or_else(|| "unknown".into()),
                 original: None,
-                status: if matches!(error, StoreError::OverQuota) { "5.2.2".into() } else { "5.2.0".into() },
+                status: if matches!(error, StoreError::OverQuota | StoreError::DomainOverQuota) {
+                    "5.2.2".into()
+                } else {
+                    "5.2.0".into()
+                },
                 diagnostic: error.to_string(),
                 from_remote: false,
             });

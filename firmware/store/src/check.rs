@@ -71,6 +71,14 @@ fn counts(database: &Connection, report: &mut CheckReport) -> Result<(), StoreEr
     for account in numbers(database, wrong)? {
         report.fault(format!("The space account {account} uses is counted wrong."));
     }
+    let wrong = "SELECT d.domain FROM domain_usage d LEFT JOIN (
+            SELECT domain, sum(bytes) AS bytes, sum(messages) AS messages, count(*) AS accounts
+            FROM accounts JOIN usage ON account = id GROUP BY domain) u ON u.domain = d.domain
+        WHERE d.bytes <> ifnull(u.bytes, 0) OR d.messages <> ifnull(u.messages, 0)
+           OR d.accounts <> ifnull(u.accounts, 0)";
+    for domain in numbers(database, wrong)? {
+        report.fault(format!("What domain {domain} uses is counted wrong."));
+    }
     let wrong = "SELECT DISTINCT mailbox FROM messages
         WHERE mailbox NOT IN (SELECT mailbox FROM counters) AND mailbox NOT IN (SELECT mailbox FROM doomed)";
     for mailbox in numbers(database, wrong)? {

@@ -5,7 +5,52 @@ use std::fmt;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use crate::StoreError;
+use crate::limits::{LimitSet, system_limits};
+use crate::{Protocols, StoreError};
+
+/// Tables of the directory that came later.
+pub(crate) const LATER_TABLES: &str = "
+CREATE TABLE IF NOT EXISTS domain_usage (
+    domain INTEGER PRIMARY KEY,
+    bytes INTEGER NOT NULL,
+    messages INTEGER NOT NULL,
+    accounts INTEGER NOT NULL,
+    warned INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS warnings (
+    kind INTEGER NOT NULL, subject INTEGER NOT NULL, percent INTEGER NOT NULL,
+    PRIMARY KEY (kind, subject)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS forwards (
+    account INTEGER NOT NULL, address TEXT NOT NULL, PRIMARY KEY (account, address)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS groups (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    domain INTEGER NOT NULL REFERENCES domains(id),
+    address TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    who INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS groups_of_domain ON groups(domain, address);
+CREATE TABLE IF NOT EXISTS group_members (
+    group_id INTEGER NOT NULL, member TEXT NOT NULL, PRIMARY KEY (group_id, member)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS group_senders (
+    group_id INTEGER NOT NULL, sender TEXT NOT NULL, PRIMARY KEY (group_id, sender)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS app_passwords (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    account INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    created_s INTEGER NOT NULL,
+    last_used_s INTEGER,
+    UNIQUE (account, name));
+";
+
+/// Indexes that came later, and what domains of before use.
+pub(crate) const LATER_INDEXES: &str = "
+DROP INDEX IF EXISTS accounts_by_domain;
+CREATE INDEX IF NOT EXISTS accounts_of_domain ON accounts(domain, address);
+INSERT INTO domain_usage (domain, bytes, messages, accounts, warned)
+    SELECT d.id, ifnull(sum(u.bytes), 0), ifnull(sum(u.messages), 0), count(a.id), 0
+    FROM domains d LEFT JOIN accounts a ON a.domain = d.id LEFT JOIN usage u ON u.account = a.id
+    WHERE d.id NOT IN (SELECT domain FROM domain_usage) GROUP BY d.id;
+";
 
 /// Number of a domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,8 +104,20 @@ pub struct Account {
     pub address: String,
     /// Its password.
     pub password: PasswordHash,
-    /// What it uses and may use.
+    /// What it uses and may use, with the limits in force.
     pub quota: Quota,
+    /// Whether it is in use.
+    pub enabled: bool,
+    /// Protocols it may use, as far as the account itself is concerned.
+    pub protocols: Protocols,
+    /// The user's name for people; may be empty.
+    pub display_name: String,
+    /// Its language, if it has one of its own: `en` or `zh`.
+    pub language: Option<String>,
+    /// Its own limits.
+    pub limits: LimitSet,
+    /// Whether forwarded mail is kept here too.
+    pub forward_keep: bool,
 }
 
 /// What an account uses and may use.
@@ -115,28 +172,35 @@ pub enum Target {
     Remote(String),
 }
 
-/// Reads limit_bytes, limit_messages, used bytes, used messages from the row's first columns.
-pub(crate) fn read_quota(row: &Row<'_>) -> rusqlite::Result<Quota> {
-    quota_at(row, 0)
-}
+/// An account's row, and the defaults of its domain that quotas need.
+const SELECT_ACCOUNT: &str =
+    "SELECT a.id, a.address, a.password, a.enabled, a.protocols, a.display_name, a.language,
+        a.forward_keep, u.bytes, u.messages, d.default_bytes, d.default_messages,
+        a.limit_bytes, a.limit_messages, a.limit_message_bytes, a.limit_attachment_bytes,
+        a.limit_messages_hour, a.limit_messages_day, a.limit_recipients_hour, a.limit_recipients_day
+    FROM accounts a JOIN usage u ON u.account = a.id JOIN domains d ON d.id = a.domain";
+/// Where the limits begin in it.
+const LIMITS_AT: usize = 12;
 
-fn quota_at(row: &Row<'_>, at: usize) -> rusqlite::Result<Quota> {
-    let number =
-        |at: usize| row.get::<_, Option<i64>>(at).map(|number| number.map(|number| number.max(0) as u64));
-    Ok(Quota {
-        limit_bytes: number(at)?,
-        limit_messages: number(at + 1)?,
-        used_bytes: number(at + 2)?.unwrap_or(0),
-        used_messages: number(at + 3)?.unwrap_or(0),
-    })
-}
-
-fn read_account(row: &Row<'_>) -> rusqlite::Result<Account> {
+fn read_account(row: &Row<'_>, system: &LimitSet) -> rusqlite::Result<Account> {
+    let limits = LimitSet::read(row, LIMITS_AT)?;
+    let used = |at| row.get::<_, i64>(at).map(|used| used.max(0) as u64);
     Ok(Account {
         id: AccountId(row.get(0)?),
         address: row.get(1)?,
         password: PasswordHash(row.get(2)?),
-        quota: quota_at(row, 3)?,
+        enabled: row.get(3)?,
+        protocols: row.get::<_, Option<u8>>(4)?.map_or(Protocols::ALL, Protocols),
+        display_name: row.get(5)?,
+        language: row.get(6)?,
+        forward_keep: row.get(7)?,
+        quota: Quota {
+            limit_bytes: limits.space_bytes.or(row.get(10)?).or(system.space_bytes).value(),
+            limit_messages: limits.messages.or(row.get(11)?).or(system.messages).value(),
+            used_bytes: used(8)?,
+            used_messages: used(9)?,
+        },
+        limits,
     })
 }
 
@@ -235,16 +299,16 @@ impl Expansion<'_> {
     }
 }
 
-fn is_local(database: &Connection, domain: &str) -> Result<bool, StoreError> {
+pub(crate) fn is_local(database: &Connection, domain: &str) -> Result<bool, StoreError> {
     Ok(database.prepare_cached("SELECT 1 FROM domains WHERE name = ?1")?.exists([domain])?)
 }
 
-fn account_number(database: &Connection, address: &str) -> Result<Option<AccountId>, StoreError> {
+pub(crate) fn account_number(database: &Connection, address: &str) -> Result<Option<AccountId>, StoreError> {
     let mut statement = database.prepare_cached("SELECT id FROM accounts WHERE address = ?1")?;
     Ok(statement.query_row([address], |row| row.get(0).map(AccountId)).optional()?)
 }
 
-fn alias_targets(database: &Connection, address: &str) -> Result<Vec<String>, StoreError> {
+pub(crate) fn alias_targets(database: &Connection, address: &str) -> Result<Vec<String>, StoreError> {
     let mut statement = database.prepare_cached("SELECT target FROM aliases WHERE address = ?1")?;
     let rows = statement.query_map([address], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -257,18 +321,18 @@ pub(crate) enum Which<'a> {
 }
 
 pub(crate) fn account(database: &Connection, which: Which<'_>) -> Result<Option<Account>, StoreError> {
-    let select = "SELECT id, address, password, limit_bytes, limit_messages, bytes, messages
-                  FROM accounts JOIN usage ON account = id WHERE";
+    let system = system_limits(database)?;
+    let read = |row: &Row<'_>| read_account(row, &system);
     let found = match which {
         Which::Id(id) => database
-            .prepare_cached(&format!("{select} id = ?1"))?
-            .query_row([id.0], read_account)
+            .prepare_cached(&format!("{SELECT_ACCOUNT} WHERE a.id = ?1"))?
+            .query_row([id.0], read)
             .optional()?,
         Which::Address(address) => {
             let Ok(address) = normal_address(address) else { return Ok(None) };
             database
-                .prepare_cached(&format!("{select} address = ?1"))?
-                .query_row([address], read_account)
+                .prepare_cached(&format!("{SELECT_ACCOUNT} WHERE a.address = ?1"))?
+                .query_row([address], read)
                 .optional()?
         }
     };
@@ -277,7 +341,7 @@ pub(crate) fn account(database: &Connection, which: Which<'_>) -> Result<Option<
 
 pub(crate) fn domains(database: &Connection) -> Result<Vec<Domain>, StoreError> {
     let mut statement = database.prepare_cached(
-        "SELECT id, name, (SELECT count(*) FROM accounts WHERE domain = domains.id),
+        "SELECT id, name, (SELECT accounts FROM domain_usage WHERE domain = domains.id),
                 (SELECT count(DISTINCT address) FROM aliases WHERE domain = domains.id)
          FROM domains ORDER BY name",
     )?;
@@ -290,12 +354,10 @@ pub(crate) fn domains(database: &Connection) -> Result<Vec<Domain>, StoreError> 
 
 pub(crate) fn accounts(database: &Connection, domain: Option<&str>) -> Result<Vec<Account>, StoreError> {
     let domain = domain.map(normal_domain).transpose()?;
-    let mut statement = database.prepare_cached(
-        "SELECT accounts.id, address, password, limit_bytes, limit_messages, bytes, messages
-         FROM accounts JOIN usage ON account = accounts.id JOIN domains ON domains.id = domain
-         WHERE ?1 IS NULL OR name = ?1 ORDER BY name, address",
-    )?;
-    let rows = statement.query_map([domain], read_account)?;
+    let system = system_limits(database)?;
+    let sql = format!("{SELECT_ACCOUNT} WHERE ?1 IS NULL OR d.name = ?1 ORDER BY d.name, a.address");
+    let mut statement = database.prepare_cached(&sql)?;
+    let rows = statement.query_map([domain], |row| read_account(row, &system))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

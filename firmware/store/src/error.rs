@@ -114,6 +114,34 @@ pub enum StoreError {
     /// Account over its space or message limit.
     #[error("the account is over its quota")]
     OverQuota,
+    /// The account's domain is over its space.
+    #[error("the domain is over its quota")]
+    DomainOverQuota,
+    /// The domain has all the users it may have.
+    #[error("the domain {domain} may have {limit} users and has them; raise its number of users first")]
+    TooManyUsers {
+        /// Its name.
+        domain: String,
+        /// How many it may have.
+        limit: u64,
+    },
+    /// No such group, or no such member or sender of it.
+    #[error("there is no such group, or it has no such member or sender")]
+    NoSuchGroup,
+    /// Not a language of the notices.
+    #[error("{0:?} is no language; there are en and zh")]
+    NoSuchLanguage(String),
+    /// No such app password.
+    #[error("the account has no app password of this name")]
+    NoSuchAppPassword,
+    /// Too many of something that one entry of the directory may have.
+    #[error("at most {max} {what} are possible here")]
+    TooMany {
+        /// What there are too many of.
+        what: &'static str,
+        /// The bound.
+        max: usize,
+    },
     /// The mailbox has used all its UIDs.
     #[error("the mailbox has no UID left; make a new one")]
     NoUidLeft,

@@ -35,14 +35,20 @@
 //! mail.db, because a lost array must be an error, not a SIGBUS.
 
 mod acl;
+mod app_password;
 mod changes;
 mod check;
 mod delivery;
 mod directory;
+mod directory_calls;
+mod directory_change;
+mod domain;
 mod error;
 mod feed;
 mod flags;
+mod group;
 mod kept;
+mod limits;
 mod mailbox;
 mod metadata;
 mod password;
@@ -51,16 +57,19 @@ mod reader;
 mod recent;
 mod replace;
 mod reserve;
+mod route;
 mod schema;
 mod segment;
 mod sharing;
 mod snapshots;
 mod store;
+mod warning;
 mod watchers;
 mod writeback;
 mod writer;
 
 pub use acl::{ACL_ENTRIES_MAX, ANYONE, AclChange, AclEntry, Rights, SharedMailbox};
+pub use app_password::{APP_PASSWORD_NAME_CHARS_MAX, APP_PASSWORDS_MAX, AppPassword, AppPasswordId};
 pub use changes::{Changes, Entry, Row, Snapshot};
 pub use check::CheckReport;
 pub use delivery::{
@@ -68,9 +77,13 @@ pub use delivery::{
     RecipientOutcome,
 };
 pub use directory::{Account, AccountId, Alias, Domain, DomainId, PasswordHash, Quota, Resolution, Target};
+pub use directory_change::{AccountChange, DomainChange, GroupChange};
+pub use domain::DomainRecord;
 pub use error::StoreError;
 pub use feed::{FEED_EVENTS_MAX, Feed, Heard, MailboxEvent};
 pub use flags::{FlagAction, FlagNames, Flags, StoreFlags, Stored};
+pub use group::{Group, WhoMaySend};
+pub use limits::{Access, Limit, LimitName, LimitSet, Protocol, Protocols, SendingRate};
 pub use mailbox::{
     DELIMITER, MAILBOXES_MAX, Mailbox, MailboxId, OTHER_USERS, SpecialUse, Subscription, canonical_name,
 };
@@ -79,7 +92,9 @@ pub use metadata::{
 };
 pub use queue::{DueItem, Outcome, Outgoing, OutgoingRecipient, QueueEntry, QueueId, Settlement};
 pub use replace::Replaced;
+pub use route::{Addressee, NotTaken, Route};
 pub use store::Store;
+pub use warning::{Subject, WARNING_PERCENTS, Warning};
 
 pub(crate) use store::growing_by;
 

@@ -183,6 +183,26 @@ pub(crate) fn of_account(database: &Connection, account: AccountId) -> Result<Ve
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// The name of an account's mailbox that is spelt like this, capitals aside; the exact one before others.
+pub(crate) fn named_like(
+    database: &Connection,
+    account: AccountId,
+    name: &str,
+) -> Result<Option<String>, StoreError> {
+    let Ok(name) = canonical_name(name) else { return Ok(None) };
+    let sql = "SELECT name FROM mailboxes WHERE account = ?1 AND selectable = 1 ORDER BY name <> ?2, name";
+    let mut statement = database.prepare_cached(sql)?;
+    let mut rows = statement.query(params![account.0, name])?;
+    let lower = name.to_lowercase();
+    while let Some(row) = rows.next()? {
+        let found: String = row.get(0)?;
+        if found.to_lowercase() == lower {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
 pub(crate) fn subscriptions(
     database: &Connection,
     account: AccountId,

@@ -123,10 +123,41 @@ CREATE INDEX queue_by_message ON queue(message);
 
 /// Tables that came after the first release of the format, each kept by the module it belongs to. Their
 /// statements say IF NOT EXISTS: an older store gets them when it is opened.
-const LATER_TABLES: &[&str] = &[crate::acl::TABLES, crate::metadata::TABLES];
+const LATER_TABLES: &[&str] = &[crate::acl::TABLES, crate::directory::LATER_TABLES, crate::metadata::TABLES];
 
 /// Columns that came later: table, column, declaration with its default.
-const LATER_COLUMNS: &[(&str, &str, &str)] = &[("segments", "settled_bytes", "INTEGER")];
+const LATER_COLUMNS: &[(&str, &str, &str)] = &[
+    ("domains", "enabled", "INTEGER NOT NULL DEFAULT 1"),
+    ("domains", "limit_bytes", "INTEGER"),
+    ("domains", "limit_accounts", "INTEGER"),
+    ("domains", "protocols", "INTEGER"),
+    ("domains", "plus_addressing", "INTEGER NOT NULL DEFAULT 1"),
+    ("domains", "language", "TEXT"),
+    ("domains", "default_bytes", "INTEGER"),
+    ("domains", "default_messages", "INTEGER"),
+    ("domains", "default_message_bytes", "INTEGER"),
+    ("domains", "default_attachment_bytes", "INTEGER"),
+    ("domains", "default_messages_hour", "INTEGER"),
+    ("domains", "default_messages_day", "INTEGER"),
+    ("domains", "default_recipients_hour", "INTEGER"),
+    ("domains", "default_recipients_day", "INTEGER"),
+    ("accounts", "enabled", "INTEGER NOT NULL DEFAULT 1"),
+    ("accounts", "protocols", "INTEGER"),
+    ("accounts", "display_name", "TEXT NOT NULL DEFAULT ''"),
+    ("accounts", "language", "TEXT"),
+    ("accounts", "forward_keep", "INTEGER NOT NULL DEFAULT 1"),
+    ("accounts", "limit_message_bytes", "INTEGER"),
+    ("accounts", "limit_attachment_bytes", "INTEGER"),
+    ("accounts", "limit_messages_hour", "INTEGER"),
+    ("accounts", "limit_messages_day", "INTEGER"),
+    ("accounts", "limit_recipients_hour", "INTEGER"),
+    ("accounts", "limit_recipients_day", "INTEGER"),
+    ("segments", "settled_bytes", "INTEGER"),
+    ("usage", "warned", "INTEGER NOT NULL DEFAULT 0"),
+];
+
+/// Indexes that came later, also on later columns; and rows that later tables begin with.
+const LATER_INDEXES: &[&str] = &[crate::directory::LATER_INDEXES];
 
 /// Opens the connection that writes.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
@@ -202,6 +233,9 @@ fn bring_up_to_date(database: &Connection) -> Result<(), StoreError> {
         if !exists {
             database.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} {declaration}"))?;
         }
+    }
+    for indexes in LATER_INDEXES {
+        database.execute_batch(indexes)?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use rustix::fs::FlockOperation;
 use tokio::sync::watch;
 
 use crate::directory::{self, Which};
+use crate::domain::DomainMemory;
 use crate::feed::Feeds;
 use crate::reader::Readers;
 use crate::recent::Recents;
@@ -42,6 +43,7 @@ struct Inner {
     readers: Readers,
     shared: Shared,
     claimed: Mutex<HashSet<QueueId>>,
+    domains: DomainMemory,
     recents: Recents,
     dir: PathBuf,
     epoch: u32,
@@ -70,6 +72,8 @@ impl Store {
             feeds: Arc::default(),
             snapshots: Arc::default(),
             queue: watch::Sender::new(0),
+            directory: Arc::default(),
+            warnings: watch::Sender::new(0),
             failed: watch::Sender::new(None),
             reclaiming: Arc::default(),
         };
@@ -82,6 +86,7 @@ impl Store {
                 readers,
                 shared,
                 claimed,
+                domains: DomainMemory::default(),
                 recents: Recents::default(),
                 dir: dir.to_owned(),
                 epoch,
@@ -441,6 +446,14 @@ impl Store {
     fn list<T>(&self, account: AccountId, find: impl FnOnce(&[Mailbox]) -> T) -> Result<T, StoreError> {
         let load = || self.inner.readers.read(|database| mailbox::of_account(database, account));
         self.inner.shared.snapshots.mailboxes(account, load, find)
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+
+    pub(crate) fn domain_memory(&self) -> &DomainMemory {
+        &self.inner.domains
     }
 
     fn claimed(&self) -> std::sync::MutexGuard<'_, HashSet<QueueId>> {

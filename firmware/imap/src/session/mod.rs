@@ -228,13 +228,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if !waits && length <= SMALL_APPEND_BYTES {
             return None;
         }
-        if let Err(error) = self.find(account, mailbox) {
-            return Some(Reply::refused_target(&error));
-        }
-        match self.context.store.quota(account) {
-            Ok(Some(quota)) if !quota.has_room(length, 1) => Some(Reply::refused(&StoreError::OverQuota)),
-            Ok(_) => None,
-            Err(error) => Some(Reply::refused(&error)),
+        match self.find(account, mailbox) {
+            Err(error) => Some(Reply::refused_target(&error)),
+            Ok(found) => self.context.store.fits(&found, length, 1).err().map(|error| Reply::refused(&error)),
         }
     }
 

@@ -72,7 +72,7 @@ impl Reply {
             | StoreError::TooManyKeywords { .. }
             | StoreError::NoUidLeft => "LIMIT",
             StoreError::TooLarge { .. } => "TOOBIG",
-            StoreError::OverQuota => "OVERQUOTA",
+            StoreError::OverQuota | StoreError::DomainOverQuota => "OVERQUOTA",
             StoreError::Gone => "EXPUNGEISSUED",
             StoreError::DiskFull | StoreError::Busy | StoreError::Closed => "UNAVAILABLE",
             _ => {

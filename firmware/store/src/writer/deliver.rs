@@ -8,7 +8,7 @@ use super::Ledger;
 use crate::snapshots::Touch;
 use crate::{
     AccountId, Append, Appended, Body, BodyId, Delivered, Delivery, Entry, FlagNames, Flags, MailboxId,
-    Placed, Recipient, StoreError,
+    Placed, Recipient, StoreError, Warning,
 };
 
 /// A message row about to be made.
@@ -57,11 +57,9 @@ impl Ledger {
     /// APPEND: all or none.
     pub fn append(&mut self, mailbox: MailboxId, messages: &[Append]) -> Result<Appended, StoreError> {
         let state = self.selectable(mailbox)?;
-        let (account, uid_validity) = (state.account, state.uid_validity);
+        let uid_validity = state.uid_validity;
         let bytes = messages.iter().map(|message| message.body.bytes.len() as u64).sum();
-        if !self.usage(account)?.has_room(bytes, messages.len() as u64) {
-            return Err(StoreError::OverQuota);
-        }
+        self.check_room_to_append(mailbox, bytes, messages.len() as u64)?;
         let mut uids = Vec::with_capacity(messages.len());
         for message in messages {
             let flags = self.flag_bits(mailbox, &message.flags)?;
@@ -108,12 +106,40 @@ impl Ledger {
         Ok(Placed { mailbox, uid_validity, uid, modseq: modseq as u64 })
     }
 
-    /// Adds to what an account uses.
-    pub(super) fn count(&mut self, account: AccountId, bytes: i64, messages: i64) -> Result<(), StoreError> {
-        let usage = self.usage_mut(account)?;
-        usage.used_bytes = usage.used_bytes.saturating_add_signed(bytes);
-        usage.used_messages = usage.used_messages.saturating_add_signed(messages);
-        Ok(())
+    /// Places a warning that is still due in INBOXes, however full they are, and ends it.
+    pub fn deliver_warning(
+        &mut self,
+        warning: Warning,
+        accounts: &[AccountId],
+        body: &Body,
+    ) -> Result<bool, StoreError> {
+        let (kind, number) = warning.subject.key();
+        let ended = self.run(
+            "DELETE FROM warnings WHERE kind = ?1 AND subject = ?2 AND percent = ?3",
+            params![kind, number, warning.percent],
+        )?;
+        if ended == 0 {
+            return Ok(false);
+        }
+        let (mut stored, mut references) = (None, 0);
+        for account in accounts {
+            // The INBOX has the account's number; who is gone meanwhile needs no warning.
+            let inbox = MailboxId(account.0);
+            if self.selectable(inbox).is_err() {
+                continue;
+            }
+            let id = self.store_once(&mut stored, body)?;
+            references += 1;
+            let (size_bytes, internal_date_s) = (body.bytes.len() as u32, self.now_s());
+            self.insert_message(
+                inbox,
+                &NewMessage { body: id, size_bytes, flags: Flags::default(), internal_date_s },
+            )?;
+        }
+        if let Some(body) = stored.filter(|_| references > 1) {
+            self.run("INSERT INTO shares (body, refs) VALUES (?1, ?2)", params![body.0 as i64, references])?;
+        }
+        Ok(true)
     }
 
     /// The bits of named flags in a mailbox; keywords it does not have yet are added.
@@ -140,9 +166,7 @@ impl Ledger {
 
     /// Where a recipient's copy goes, if it may come in. Changes nothing but the mailbox's keywords.
     fn admit(&mut self, recipient: &Recipient, size: u64) -> Result<(MailboxId, Flags), StoreError> {
-        if !self.usage(recipient.account)?.has_room(size, 1) {
-            return Err(StoreError::OverQuota);
-        }
+        self.check_room(recipient.account, size, 1)?;
         let inbox = MailboxId(recipient.account.0);
         let mut mailbox = inbox;
         if recipient.mailbox != "INBOX" {

@@ -4,7 +4,8 @@ use rusqlite::params;
 
 use super::Ledger;
 use crate::directory::{TARGETS_MAX, normal_address, normal_domain, split_address};
-use crate::{AccountId, DomainId, MailboxId, PasswordHash, StoreError};
+use crate::limits::SYSTEM_LIMITS;
+use crate::{AccountId, DomainId, Limit, MailboxId, PasswordHash, StoreError, Subject};
 
 impl Ledger {
     pub fn add_domain(&mut self, domain: &str) -> Result<(), StoreError> {
@@ -13,6 +14,12 @@ impl Ledger {
             return Err(StoreError::Exists(name));
         }
         self.run("INSERT INTO domains (name) VALUES (?1)", [name])?;
+        let id = self.database.last_insert_rowid();
+        self.run(
+            "INSERT INTO domain_usage (domain, bytes, messages, accounts, warned) VALUES (?1, 0, 0, 0, 0)",
+            [id],
+        )?;
+        self.directory_changed = true;
         Ok(())
     }
 
@@ -24,7 +31,12 @@ impl Ledger {
             return Err(StoreError::DomainInUse(name));
         }
         self.run("DELETE FROM aliases WHERE domain = ?1", [id.0])?;
+        self.remove_groups_of(id)?;
+        self.forget_warnings(Subject::Domain(id))?;
+        self.run("DELETE FROM domain_usage WHERE domain = ?1", [id.0])?;
         self.run("DELETE FROM domains WHERE id = ?1", [id.0])?;
+        self.rooms.domains.forget(id);
+        self.directory_changed = true;
         Ok(())
     }
 
@@ -37,13 +49,16 @@ impl Ledger {
         let address = normal_address(address)?;
         let domain = self.domain_of(&address)?;
         self.check_free(&address)?;
+        self.check_room_for_user(domain, &address)?;
+        let limit = limit_bytes.map_or(Limit::Unset, Limit::AtMost);
         self.run(
             "INSERT INTO accounts (domain, address, password, limit_bytes) VALUES (?1, ?2, ?3, ?4)",
-            params![domain.0, address, password.0, limit_bytes.map(|limit| limit as i64)],
+            params![domain.0, address, password.0, limit],
         )?;
         let id = AccountId(self.database.last_insert_rowid());
         self.run("INSERT INTO usage (account, bytes, messages) VALUES (?1, 0, 0)", [id.0])?;
         self.create_first_mailboxes(id)?;
+        self.domain_mut(domain)?.accounts += 1;
         Ok(id)
     }
 
@@ -54,10 +69,15 @@ impl Ledger {
         for mailbox in mailboxes {
             self.doom(mailbox)?;
         }
+        let domain = self.account(id)?.domain;
+        self.domain_mut(domain)?.accounts -= 1;
+        self.forget_warnings(Subject::Account(id))?;
+        self.run("DELETE FROM forwards WHERE account = ?1", [id.0])?;
+        self.run("DELETE FROM app_passwords WHERE account = ?1", [id.0])?;
         self.run("DELETE FROM subscriptions WHERE account = ?1", [id.0])?;
         self.run("DELETE FROM usage WHERE account = ?1", [id.0])?;
         self.run("DELETE FROM accounts WHERE id = ?1", [id.0])?;
-        self.forget_usage(id);
+        self.rooms.accounts.forget(id);
         Ok(())
     }
 
@@ -69,9 +89,9 @@ impl Ledger {
 
     pub fn set_quota(&mut self, address: &str, limit_bytes: Option<u64>) -> Result<(), StoreError> {
         let id = self.account_named(address)?;
-        let limit = limit_bytes.map(|limit| limit as i64);
+        let limit = Limit::from(limit_bytes);
         self.run("UPDATE accounts SET limit_bytes = ?2 WHERE id = ?1", params![id.0, limit])?;
-        self.usage_mut(id)?.limit_bytes = limit_bytes;
+        self.account_mut(id)?.space_bytes = limit;
         Ok(())
     }
 
@@ -81,7 +101,7 @@ impl Ledger {
             return Err(StoreError::BadAddress(target));
         }
         let domain = self.domain_of(&address)?;
-        if self.account_by_address(&address)?.is_some() {
+        if self.account_by_address(&address)?.is_some() || self.group_number(&address)?.is_some() {
             return Err(StoreError::Exists(address));
         }
         let count: Option<i64> =
@@ -114,33 +134,40 @@ impl Ledger {
                 .run("INSERT OR REPLACE INTO settings (name, value) VALUES (?1, ?2)", params![name, value])?,
             None => self.run("DELETE FROM settings WHERE name = ?1", [name])?,
         };
+        if name == SYSTEM_LIMITS {
+            self.rooms.system = None;
+            self.directory_changed = true;
+        }
         Ok(())
     }
 
-    fn domain_named(&self, name: &str) -> Result<Option<DomainId>, StoreError> {
+    pub(super) fn domain_named(&self, name: &str) -> Result<Option<DomainId>, StoreError> {
         self.find("SELECT id FROM domains WHERE name = ?1", [name], |row| row.get(0).map(DomainId))
     }
 
-    fn domain_of(&self, address: &str) -> Result<DomainId, StoreError> {
+    pub(super) fn domain_of(&self, address: &str) -> Result<DomainId, StoreError> {
         let (_, domain) = split_address(address).ok_or_else(|| StoreError::BadAddress(address.to_owned()))?;
         self.domain_named(domain)?.ok_or_else(|| StoreError::NoSuchDomain(domain.to_owned()))
     }
 
-    fn account_by_address(&self, address: &str) -> Result<Option<AccountId>, StoreError> {
+    pub(super) fn account_by_address(&self, address: &str) -> Result<Option<AccountId>, StoreError> {
         self.find("SELECT id FROM accounts WHERE address = ?1", [address], |row| row.get(0).map(AccountId))
     }
 
-    fn account_named(&self, address: &str) -> Result<AccountId, StoreError> {
+    pub(super) fn account_named(&self, address: &str) -> Result<AccountId, StoreError> {
         self.account_by_address(&normal_address(address)?)?.ok_or(StoreError::NoSuchAccount)
     }
 
     /// Neither account nor alias has the address, and it has a local part.
-    fn check_free(&self, address: &str) -> Result<(), StoreError> {
+    pub(super) fn check_free(&self, address: &str) -> Result<(), StoreError> {
         if address.starts_with('@') {
             return Err(StoreError::BadAddress(address.to_owned()));
         }
         let alias = self.find("SELECT 1 FROM aliases WHERE address = ?1 LIMIT 1", [address], |_| Ok(()))?;
-        if alias.is_some() || self.account_by_address(address)?.is_some() {
+        let is_taken = alias.is_some()
+            || self.account_by_address(address)?.is_some()
+            || self.group_number(address)?.is_some();
+        if is_taken {
             return Err(StoreError::Exists(address.to_owned()));
         }
         Ok(())

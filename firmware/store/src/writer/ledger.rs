@@ -14,10 +14,11 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::appender::Appender;
 use super::memory::Memory;
+use super::room::Rooms;
 use crate::feed::MailboxEvent;
 use crate::schema::{FIRST_MAILBOX, meta, set_meta};
 use crate::snapshots::{Numbers, Touch};
-use crate::{AccountId, BodyId, MailboxId, ModSeq, Quota, StoreError, Uid};
+use crate::{AccountId, BodyId, MailboxId, ModSeq, StoreError, Uid};
 
 /// Mailboxes and accounts remembered between transactions.
 const REMEMBERED_MAX: usize = 20_000;
@@ -54,6 +55,10 @@ pub(crate) struct Notices {
     /// What happened to mailboxes themselves.
     pub events: Vec<(AccountId, MailboxEvent)>,
     pub queue: bool,
+    /// Domains or their settings changed.
+    pub directory: bool,
+    /// Somebody is to be warned.
+    pub warnings: bool,
 }
 
 /// The writer's whole state.
@@ -61,7 +66,7 @@ pub(crate) struct Ledger {
     pub(super) database: Connection,
     pub(super) appender: Appender,
     mailboxes: Memory<MailboxId, MailboxState>,
-    usages: Memory<AccountId, Quota>,
+    pub(super) rooms: Rooms,
     next_body: u64,
     next_body_written: u64,
     next_mailbox: i64,
@@ -74,6 +79,8 @@ pub(crate) struct Ledger {
     /// What happened to mailboxes in this transaction.
     events: Vec<(AccountId, MailboxEvent)>,
     pub(super) queue_changed: bool,
+    pub(super) directory_changed: bool,
+    pub(super) warnings_changed: bool,
     now_s: i64,
     /// Every request of this transaction has a savepoint.
     careful: bool,
@@ -89,7 +96,7 @@ impl Ledger {
             database,
             appender,
             mailboxes: Memory::new(),
-            usages: Memory::new(),
+            rooms: Rooms::new(),
             next_body,
             next_body_written: next_body,
             next_mailbox,
@@ -98,6 +105,8 @@ impl Ledger {
             touches: Vec::new(),
             events: Vec::new(),
             queue_changed: false,
+            directory_changed: false,
+            warnings_changed: false,
             now_s: 0,
             careful: false,
             spoiled: false,
@@ -111,9 +120,10 @@ impl Ledger {
     pub fn begin(&mut self, careful: bool) -> Result<(), StoreError> {
         self.careful = careful;
         self.spoiled = false;
-        if self.mailboxes.len() > REMEMBERED_MAX || self.usages.len() > REMEMBERED_MAX {
+        let accounts = self.rooms.accounts.len().max(self.rooms.domains.len());
+        if self.mailboxes.len() > REMEMBERED_MAX || accounts > REMEMBERED_MAX {
             self.mailboxes.clear();
-            self.usages.clear();
+            self.rooms.clear();
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.now_s = now.as_secs() as i64;
@@ -127,7 +137,7 @@ impl Ledger {
         run: impl FnOnce(&mut Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.mailboxes.begin_request();
-        self.usages.begin_request();
+        self.rooms.begin_request();
         let (mark, gone, events) = (self.appender.mark(), self.gone.len(), self.events.len());
         let touches = self.touches.len();
         let written = self.database.total_changes();
@@ -141,7 +151,7 @@ impl Ledger {
                 return result;
             }
             self.mailboxes.go_back();
-            self.usages.go_back();
+            self.rooms.go_back();
             self.appender.go_back(mark);
             self.gone.truncate(gone);
             self.events.truncate(events);
@@ -176,7 +186,9 @@ impl Ledger {
         };
         self.appender.write()?;
         self.write_mailboxes(&mut notices)?;
-        self.write_usages()?;
+        self.write_rooms()?;
+        notices.directory = std::mem::take(&mut self.directory_changed);
+        notices.warnings = std::mem::take(&mut self.warnings_changed);
         let next_body = self.next_body;
         if next_body != self.next_body_written {
             set_meta(&self.database, "next_body", next_body as i64)?;
@@ -192,12 +204,14 @@ impl Ledger {
     /// Undoes the whole transaction.
     pub fn roll_back(&mut self) -> Result<(), StoreError> {
         self.mailboxes.clear();
-        self.usages.clear();
+        self.rooms.clear();
         self.gone.clear();
         self.rearranged.clear();
         self.touches.clear();
         self.events.clear();
         self.queue_changed = false;
+        self.directory_changed = false;
+        self.warnings_changed = false;
         self.appender.roll_back();
         // SQLite has rolled back by itself after some errors.
         if !self.database.is_autocommit() {
@@ -294,33 +308,6 @@ impl Ledger {
         self.touches.push((mailbox, touch));
     }
 
-    /// What an account uses and may use.
-    pub fn usage(&mut self, id: AccountId) -> Result<&Quota, StoreError> {
-        if self.usages.get(id).is_none() {
-            let quota = self
-                .find(
-                    "SELECT limit_bytes, limit_messages, bytes, messages
-                     FROM accounts JOIN usage ON account = id WHERE id = ?1",
-                    [id.0],
-                    crate::directory::read_quota,
-                )?
-                .ok_or(StoreError::NoSuchAccount)?;
-            self.usages.load(id, quota);
-        }
-        self.usages.get(id).ok_or(StoreError::NoSuchAccount)
-    }
-
-    /// What an account uses, to be changed.
-    pub fn usage_mut(&mut self, id: AccountId) -> Result<&mut Quota, StoreError> {
-        self.usage(id)?;
-        self.usages.change(id).ok_or(StoreError::NoSuchAccount)
-    }
-
-    /// Forgets an account that is being deleted.
-    pub fn forget_usage(&mut self, id: AccountId) {
-        self.usages.forget(id);
-    }
-
     /// A body number never used before.
     pub fn new_body(&mut self) -> BodyId {
         self.next_body += 1;
@@ -388,16 +375,6 @@ impl Ledger {
                 ],
             )?;
             notices.numbers.push(state.numbers(id));
-        }
-        Ok(())
-    }
-
-    fn write_usages(&mut self) -> Result<(), StoreError> {
-        for (id, quota) in self.usages.take_dirty() {
-            self.run(
-                "UPDATE usage SET bytes = ?2, messages = ?3 WHERE account = ?1",
-                params![id.0, quota.used_bytes as i64, quota.used_messages as i64],
-            )?;
         }
         Ok(())
     }

@@ -51,7 +51,7 @@ impl Ledger {
         name: &str,
         special_use: Option<SpecialUse>,
     ) -> Result<MailboxId, StoreError> {
-        self.usage(account)?;
+        self.account(account)?;
         if let Some(id) = self.mailbox_named(account, name)? {
             if self.mailbox(id)?.selectable {
                 return Err(StoreError::Exists(name.to_owned()));

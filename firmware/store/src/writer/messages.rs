@@ -91,11 +91,13 @@ impl Ledger {
             copied.source_modseq = self.mailbox(from)?.modseq as u64;
             return Ok(copied);
         }
-        // Who is over quota can still throw away: by a move, or by a copy to the trash.
-        let is_free = source == target && (is_move || self.has_use(to, SpecialUse::Trash)?);
-        let bytes = found.iter().map(|found| u64::from(found.entry.size_bytes)).sum();
-        if !is_free && !self.usage(target)?.has_room(bytes, found.len() as u64) {
-            return Err(StoreError::OverQuota);
+        let (bytes, messages) =
+            (found.iter().map(|found| u64::from(found.entry.size_bytes)).sum(), found.len() as u64);
+        // A move within an account needs no room.
+        if source != target {
+            self.check_room(target, bytes, messages)?;
+        } else if !is_move {
+            self.check_room_in_trash(to, bytes, messages)?;
         }
         let mut keyword_bits = [None; Flags::KEYWORDS_MAX];
         for found in &found {
@@ -278,7 +280,7 @@ impl Ledger {
         Ok(translated)
     }
 
-    fn has_use(&self, mailbox: MailboxId, special_use: SpecialUse) -> Result<bool, StoreError> {
+    pub(super) fn has_use(&self, mailbox: MailboxId, special_use: SpecialUse) -> Result<bool, StoreError> {
         let mut statement =
             self.database.prepare_cached("SELECT special_use FROM mailboxes WHERE id = ?1")?;
         let found: Option<Option<i64>> = statement.query_row([mailbox.0], |row| row.get(0)).optional()?;

@@ -8,6 +8,8 @@ mod appender;
 mod checkpoint;
 mod deliver;
 mod directory;
+mod directory_settings;
+mod groups;
 mod job;
 mod ledger;
 mod mailboxes;
@@ -15,10 +17,12 @@ mod memory;
 mod messages;
 mod queue;
 mod reclaim;
+mod room;
 mod sharing;
 mod tail;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -76,6 +80,10 @@ pub(crate) struct Shared {
     pub feeds: Arc<Feeds>,
     pub snapshots: Arc<Snapshots>,
     pub queue: watch::Sender<u64>,
+    /// Counts changes of domains and their settings.
+    pub directory: Arc<AtomicU64>,
+    /// Counts commits after which somebody is to be warned.
+    pub warnings: watch::Sender<u64>,
     pub failed: watch::Sender<Option<String>>,
     /// Held by a check: no segment goes while one runs.
     pub reclaiming: Arc<Mutex<()>>,
@@ -316,6 +324,12 @@ impl Thread {
         self.shared.feeds.publish(&changed, &notices.events);
         if notices.queue {
             self.shared.queue.send_modify(|count| *count = count.wrapping_add(1));
+        }
+        if notices.directory {
+            self.shared.directory.fetch_add(1, Ordering::Release);
+        }
+        if notices.warnings {
+            self.shared.warnings.send_modify(|count| *count = count.wrapping_add(1));
         }
     }
 
