@@ -15,7 +15,7 @@ const ENTRIES_MAX: usize = 400_000;
 const SNAPSHOT_WEIGHT: usize = 20;
 /// Mailboxes in kept lists, all together: some 300 bytes each.
 const MAILBOXES_MAX: usize = 20_000;
-/// Changes that wait to be applied to one snapshot; with more it is read anew.
+/// Changes that wait to be applied to one snapshot until somebody asks for it; with more the writer does it.
 const WAITING_MAX: usize = 20_000;
 
 /// What a transaction did to one message.
@@ -215,20 +215,19 @@ impl Snapshots {
                 Listener::Loading(missed) => missed.push(Event::Touch(*touch)),
             }
         }
-        let mut heavy = Vec::new();
         for numbers in told.numbers {
             match snapshots.listener(numbers.mailbox) {
                 Listener::Nobody => {}
                 Listener::Value(kept) => {
                     numbers.put_into(&mut kept.snapshot.mailbox);
                     if kept.waiting.len() > WAITING_MAX {
-                        heavy.push(numbers.mailbox);
+                        kept.apply_waiting();
                     }
                 }
                 Listener::Loading(missed) => missed.push(Event::Numbers(numbers.clone())),
             }
         }
-        for mailbox in heavy.iter().chain(told.gone) {
+        for mailbox in told.gone {
             snapshots.forget(*mailbox);
         }
         if told.rearranged.is_empty() {

@@ -38,7 +38,7 @@ fn is_whole(snapshot: &Snapshot) {
 }
 
 fn entries_of_the_database(store: &Store, mailbox: MailboxId) -> Vec<Entry> {
-    let rows = store.rows(mailbox, &vec![1..=u32::MAX], false).unwrap();
+    let rows = store.rows(mailbox, &vec![1..=u32::MAX], false).expect("rows");
     rows.into_iter().map(|row| row.entry).collect()
 }
 
@@ -74,7 +74,7 @@ async fn work(store: Store, mailboxes: [MailboxId; 3], alice: store::AccountId, 
 }
 
 fn lists(t: &Fixture) -> Vec<Mailbox> {
-    [t.alice, t.bob].iter().flat_map(|account| t.store.mailboxes(*account).unwrap()).collect()
+    [t.alice, t.bob].iter().flat_map(|account| t.store.mailboxes(*account).expect("a list")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -5,10 +5,10 @@
 //! bodies then only overwrite blocks, and the sync of the log alone makes both durable (see
 //! [`crate::writeback`]). It is a help: where it is not possible, or behind, the segment is synced itself.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -28,6 +28,8 @@ const LOW_BYTES: u64 = 4 * 1024 * 1024;
 const FREE_BYTES_MIN: u64 = 8 * PIECE_BYTES;
 /// Bytes of one write, so that appends to the same file get their turn.
 const WRITE_BYTES: usize = 256 * 1024;
+/// What offsets, lengths and memory are aligned to.
+pub(super) const BLOCK_BYTES: usize = 4096;
 
 /// The prepared space of one segment.
 #[derive(Default)]
@@ -80,7 +82,7 @@ impl Space {
             return None;
         }
         // The block of the tail is there already.
-        let start = state.ready.end.max(tail.next_multiple_of(4096));
+        let start = state.ready.end.max(tail.next_multiple_of(BLOCK_BYTES as u64));
         let end = (start + PIECE_BYTES).min(SEGMENT_BYTES);
         (start < end).then_some(start..end)
     }
@@ -141,6 +143,9 @@ fn run(orders: &Receiver<Order>, failed: &watch::Sender<Option<String>>) {
     while let Ok(order) = orders.recv() {
         let made = if has_room(&order.path) { make(&order) } else { Err(io::ErrorKind::StorageFull.into()) };
         order.space.end_making(made.is_ok());
+        // What the file system cannot do or has no room for is done without.
+        let can_be_done_without = |error: &io::Error| error.kind() == io::ErrorKind::InvalidInput;
+        let made = if made.as_ref().is_err_and(can_be_done_without) { Ok(()) } else { made };
         if let Err(error) = made.map_err(StoreError::from)
             && !error.is_disk_full()
         {
@@ -156,17 +161,19 @@ fn has_room(path: &Path) -> bool {
 
 fn make(order: &Order) -> io::Result<()> {
     // A file handle of its own: an error is told once to each, so the writer's hears of its own too.
-    let file = OpenOptions::new().write(true).open(&order.path)?;
-    let zeros = vec![0; WRITE_BYTES];
+    // Past the page cache it costs little; not every file system can.
+    let mut options = OpenOptions::new();
+    options.write(true);
+    let direct = options.clone().custom_flags(libc::O_DIRECT).open(&order.path);
+    let file = direct.or_else(|_| options.open(&order.path))?;
+    let zeros = vec![0; WRITE_BYTES + BLOCK_BYTES];
+    let skip = zeros.as_ptr().align_offset(BLOCK_BYTES);
+    let zeros = zeros.get(skip..skip + WRITE_BYTES).unwrap_or(&[]);
     let mut at = order.range.start;
     while at < order.range.end {
-        let length = (order.range.end - at).min(WRITE_BYTES as u64);
-        write_zeros(&file, &zeros, at, length)?;
-        at += length;
+        let length = (order.range.end - at).min(WRITE_BYTES as u64) as usize;
+        file.write_all_at(zeros.get(..length).ok_or(io::ErrorKind::InvalidInput)?, at)?;
+        at += length as u64;
     }
     file.sync_data()
-}
-
-fn write_zeros(file: &File, zeros: &[u8], at: u64, length: u64) -> io::Result<()> {
-    file.write_all_at(zeros.get(..length as usize).unwrap_or(zeros), at)
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::{Connection, params};
 
-use super::ahead::{Ahead, Space};
+use super::ahead::{Ahead, BLOCK_BYTES, Space};
 use crate::segment::{HEAD_BYTES, Head, SEGMENT_BYTES, SegmentFiles, record_bytes};
 use crate::{Body, BodyId, BodyRef, StoreError, writeback};
 
@@ -312,7 +312,9 @@ impl Appender {
             current.ask_ahead(range.end);
         }
         let covered = current.space.covers(&range);
-        write_records(&current.file, run)?;
+        // To the end of its block, which is ours too: the kernel need not read what it held.
+        let padding = if covered { range.end.next_multiple_of(BLOCK_BYTES as u64) - range.end } else { 0 };
+        write_records(&current.file, run, padding as usize)?;
         let mut settled_bytes = range.end;
         if covered && alone {
             writeback::begin(&current.file, &range)?;
@@ -362,14 +364,19 @@ impl Current {
 }
 
 /// Writes neighbouring records with as few calls as possible.
-fn write_records(file: &File, run: &[Pending]) -> io::Result<()> {
-    for piece in run.chunks(SLICES_MAX / 2) {
+fn write_records(file: &File, run: &[Pending], padding: usize) -> io::Result<()> {
+    let zeros = [0; BLOCK_BYTES];
+    let mut pieces = run.chunks(SLICES_MAX / 2).peekable();
+    while let Some(piece) = pieces.next() {
         let Some(first) = piece.first() else { break };
         let mut offset = first.offset;
         let mut slices: Vec<IoSlice<'_>> = piece
             .iter()
             .flat_map(|record| [IoSlice::new(&record.head), IoSlice::new(&record.message)])
             .collect();
+        if pieces.peek().is_none() {
+            slices.extend(zeros.get(..padding).map(IoSlice::new));
+        }
         let mut slices = slices.as_mut_slice();
         IoSlice::advance_slices(&mut slices, 0);
         while !slices.is_empty() {

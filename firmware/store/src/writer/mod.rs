@@ -21,7 +21,7 @@ mod room;
 mod sharing;
 mod tail;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -94,10 +94,6 @@ impl Writer {
     pub fn start(dir: &Path, mut database: Connection, shared: Shared) -> Result<Self, StoreError> {
         let (sender, requests) = channel();
         let checkpoints = Checkpoints::start(dir, &mut database, shared.failed.clone())?;
-        if let Err(error) = checkpoint::extend_log(dir) {
-            // Only a help.
-            tracing::debug!("the log could not be made longer: {error}");
-        }
         let ahead = Ahead::start(dir, shared.failed.clone())?;
         let appender = Appender::load(shared.files.clone(), ahead, &database)?;
         let mut ledger = Ledger::load(database, appender)?;
@@ -109,6 +105,8 @@ impl Writer {
             reclaim: Reclaim::new(),
             checkpoints,
             shared,
+            dir: dir.to_owned(),
+            log_is_extended: false,
             stop: None,
             batches: 0,
         };
@@ -175,6 +173,8 @@ struct Thread {
     reserve: Reserve,
     checkpoints: Checkpoints,
     shared: Shared,
+    dir: PathBuf,
+    log_is_extended: bool,
     stop: Option<oneshot::Sender<()>>,
     batches: u32,
 }
@@ -237,6 +237,13 @@ impl Thread {
             return;
         }
         self.reserve.is_short();
+        if !self.log_is_extended {
+            self.log_is_extended = true;
+            if let Err(error) = checkpoint::extend_log(&self.dir) {
+                // Only a help.
+                tracing::debug!("the log could not be made longer: {error}");
+            }
+        }
         if let Err(error) = self.ledger.remember_tail() {
             return self.fail(&error);
         }
