@@ -15,6 +15,8 @@
 pub mod parse;
 mod search;
 mod session;
+mod sorting;
+mod threading;
 
 use std::future::Future;
 use std::net::IpAddr;

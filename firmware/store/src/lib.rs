@@ -62,6 +62,7 @@ mod schema;
 mod segment;
 mod sharing;
 mod snapshots;
+mod sorting;
 mod store;
 mod warning;
 mod watchers;
@@ -93,6 +94,7 @@ pub use metadata::{
 pub use queue::{DueItem, Outcome, Outgoing, OutgoingRecipient, QueueEntry, QueueId, Settlement};
 pub use replace::Replaced;
 pub use route::{Addressee, NotTaken, Route};
+pub use sorting::Visited;
 pub use store::Store;
 pub use warning::{Subject, WARNING_PERCENTS, Warning};
 

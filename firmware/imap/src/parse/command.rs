@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use super::{
-    FetchItem, FetchModifiers, ListRequest, SearchKey, SearchReturn, SequenceSet, StatusItem, ZonedTime,
+    FetchItem, FetchModifiers, ListRequest, SearchKey, SearchReturn, SearchSource, SequenceSet,
+    SortCriterion, StatusItem, ThreadAlgorithm, ZonedTime,
 };
 
 /// A command with the tag that its answer carries.
@@ -254,5 +255,34 @@ pub enum Command {
         set: SequenceSet,
         /// Where to.
         mailbox: String,
+    },
+    /// SORT and UID SORT (RFC 5256, RFC 5267)
+    Sort {
+        /// Answer in UIDs.
+        uid: bool,
+        /// RETURN options; none without RETURN.
+        returns: Option<Vec<SearchReturn>>,
+        /// The order.
+        criteria: Vec<SortCriterion>,
+        /// What to look for.
+        key: SearchKey,
+    },
+    /// THREAD and UID THREAD (RFC 5256)
+    Thread {
+        /// Answer in UIDs.
+        uid: bool,
+        /// How.
+        algorithm: ThreadAlgorithm,
+        /// What to look for.
+        key: SearchKey,
+    },
+    /// ESEARCH (RFC 7377)
+    MultiSearch {
+        /// Where; none for the selected mailbox.
+        sources: Vec<SearchSource>,
+        /// RETURN options.
+        returns: Vec<SearchReturn>,
+        /// What to look for.
+        key: SearchKey,
     },
 }

@@ -20,6 +20,7 @@ mod search;
 mod select;
 mod selected;
 mod sequence;
+mod sort;
 mod url;
 
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub use page::Page;
 pub use reader::{CommandReader, Incoming, ReaderLimits};
 pub use search::{Criterion, DateField, SearchKey, SearchReturn, SearchText};
 pub use sequence::{SequenceSet, SetRange};
+pub use sort::{MailboxFilter, SearchSource, SortCriterion, SortKey, ThreadAlgorithm};
 pub use url::MessageUrl;
 
 use thiserror::Error;

@@ -1,7 +1,7 @@
 //! Search keys (RFC 3501 section 6.4.4, RFC 4731, RFC 5032, RFC 7162).
 
 use super::cursor::Cursor;
-use super::{CalendarDate, Fault, Flag, SequenceSet};
+use super::{CalendarDate, Fault, Flag, Page, SequenceSet};
 
 /// Deepest nesting of keys.
 const DEPTH_MAX: usize = 200;
@@ -84,6 +84,10 @@ pub enum SearchReturn {
     All,
     /// `COUNT`
     Count,
+    /// `SAVE`: keep the result for `$` (RFC 5182).
+    Save,
+    /// `PARTIAL`: a page of the result (RFC 9394).
+    Partial(Page),
 }
 
 /// How the strings of one search are written, and how much of it was read.
@@ -95,12 +99,7 @@ struct Reading {
 impl Cursor<'_> {
     /// The arguments of SEARCH, after its first space.
     pub fn search(&mut self) -> Result<(Option<Vec<SearchReturn>>, SearchKey), Fault> {
-        let mut returns = None;
-        if self.take_word("RETURN") {
-            self.space()?;
-            returns = Some(self.search_returns()?);
-            self.space()?;
-        }
+        let returns = self.return_options()?;
         let mut charset = None;
         if self.take_word("CHARSET") {
             self.space()?;
@@ -108,13 +107,40 @@ impl Cursor<'_> {
             charset = Some(known_charset(&label)?);
             self.space()?;
         }
+        Ok((returns, self.search_program(charset)?))
+    }
+
+    /// A charset and the keys in it, as SORT and THREAD have them.
+    pub fn keys_in_charset(&mut self) -> Result<SearchKey, Fault> {
+        self.space()?;
+        let label = self.astring()?;
+        let charset = known_charset(&label)?;
+        self.space()?;
+        self.search_program(Some(charset))
+    }
+
+    fn search_program(
+        &mut self,
+        charset: Option<&'static encoding_rs::Encoding>,
+    ) -> Result<SearchKey, Fault> {
         let mut reading = Reading { charset, keys: 0 };
         let mut keys = vec![self.search_key(&mut reading, 0)?];
         while !self.is_at_end() {
             self.space()?;
             keys.push(self.search_key(&mut reading, 0)?);
         }
-        Ok((returns, only_or_all(keys)))
+        Ok(only_or_all(keys))
+    }
+
+    /// `RETURN (...)` and the space behind it, if it is there.
+    pub fn return_options(&mut self) -> Result<Option<Vec<SearchReturn>>, Fault> {
+        if !self.take_word("RETURN") {
+            return Ok(None);
+        }
+        self.space()?;
+        let returns = self.search_returns()?;
+        self.space()?;
+        Ok(Some(returns))
     }
 
     fn search_returns(&mut self) -> Result<Vec<SearchReturn>, Fault> {
@@ -125,10 +151,21 @@ impl Cursor<'_> {
                 "MAX" => SearchReturn::Max,
                 "ALL" => SearchReturn::All,
                 "COUNT" => SearchReturn::Count,
+                "SAVE" => SearchReturn::Save,
+                "PARTIAL" => {
+                    cursor.space()?;
+                    SearchReturn::Partial(cursor.page()?)
+                }
                 _ => return Err(Fault::Syntax("no such result option of SEARCH")),
             });
             Ok(())
         })?;
+        let is_page = |option: &&SearchReturn| matches!(option, SearchReturn::Partial(_) | SearchReturn::All);
+        if returns.iter().any(|option| matches!(option, SearchReturn::Partial(_)))
+            && returns.iter().filter(is_page).count() > 1
+        {
+            return Err(Fault::Syntax("PARTIAL stands alone, without ALL and without another"));
+        }
         // RETURN () is RETURN (ALL), RFC 4731 section 3.1.
         if returns.is_empty() {
             returns.push(SearchReturn::All);
@@ -149,8 +186,8 @@ impl Cursor<'_> {
             }
             return Ok(only_or_all(keys));
         }
-        if self.peek().is_some_and(|byte| byte.is_ascii_digit() || byte == b'*') {
-            if self.dialect.uid_only {
+        if self.peek().is_some_and(|byte| byte.is_ascii_digit() || matches!(byte, b'*' | b'$')) {
+            if self.dialect.uid_only && self.peek() != Some(b'$') {
                 return Err(Fault::UidRequired);
             }
             return Ok(SearchKey::Is(Criterion::Sequence(SequenceSet::parse(self)?)));
@@ -317,6 +354,22 @@ fn only_or_all(mut keys: Vec<SearchKey>) -> SearchKey {
 }
 
 impl SearchKey {
+    /// Puts the saved result, as UIDs, in the place of every `$` (RFC 5182 section 2).
+    pub fn put_saved(&mut self, saved: &SequenceSet) {
+        match self {
+            Self::And(keys) => keys.iter_mut().for_each(|key| key.put_saved(saved)),
+            Self::Or(left, right) => {
+                left.put_saved(saved);
+                right.put_saved(saved);
+            }
+            Self::Not(key) => key.put_saved(saved),
+            Self::Is(Criterion::Sequence(set) | Criterion::Uid(set)) if set.is_saved() => {
+                *self = Self::Is(Criterion::Uid(saved.clone()));
+            }
+            Self::Is(_) => {}
+        }
+    }
+
     /// Whether the tree asks for modification sequences, which enables CONDSTORE.
     pub fn asks_modseq(&self) -> bool {
         match self {

@@ -85,6 +85,10 @@ impl Cursor<'_> {
     /// A set without `*`.
     fn known_set(&mut self) -> Result<SequenceSet, Fault> {
         let set = SequenceSet::parse(self)?;
-        if set.has_star() { Err(Fault::Syntax("* is not allowed in this set")) } else { Ok(set) }
+        if set.has_star() || set.is_saved() {
+            Err(Fault::Syntax("* is not allowed in this set"))
+        } else {
+            Ok(set)
+        }
     }
 }

@@ -27,7 +27,8 @@ impl SetRange {
 /// A set of message sequence numbers or UIDs, as the client wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SequenceSet {
-    /// Its ranges, in the client's order; never empty.
+    /// Its ranges, in the client's order. Empty for `$`, the saved result of a search (RFC 5182), until
+    /// that is put in its place, and then if it names no message.
     pub ranges: Vec<SetRange>,
 }
 
@@ -65,11 +66,6 @@ impl SequenceSet {
         self.ranges.iter().map(length).sum()
     }
 
-    /// It names nothing; the grammar does not allow that.
-    pub fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
-    }
-
     /// Its numbers in the client's order.
     pub fn numbers(&self) -> impl Iterator<Item = u32> {
         self.ranges.iter().flat_map(|range| {
@@ -78,7 +74,15 @@ impl SequenceSet {
         })
     }
 
+    /// Whether it is `$`.
+    pub fn is_saved(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
     pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Self, Fault> {
+        if cursor.take(b'$') {
+            return Ok(Self { ranges: Vec::new() });
+        }
         let mut ranges = Vec::new();
         loop {
             let from = seq_number(cursor)?;

@@ -52,8 +52,17 @@ const MAILBOXES: &[&str] = &[
 ];
 
 /// What is served after login: searching, sorting.
-#[rustfmt::skip]
-const SEARCHES: &[&str] = &["ESEARCH", "WITHIN"];
+const SEARCHES: &[&str] = &[
+    "ESEARCH",
+    "ESORT",
+    "PARTIAL",
+    "SEARCHRES",
+    "SORT",
+    "SORT=DISPLAY",
+    "THREAD=ORDEREDSUBJECT",
+    "THREAD=REFERENCES",
+    "WITHIN",
+];
 
 /// What the client has turned on for the rest of its session.
 #[derive(Debug, Clone, Copy, Default)]

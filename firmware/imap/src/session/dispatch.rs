@@ -61,6 +61,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Command::Check | Command::Close | Command::Unselect | Command::Expunge { .. } => {
                 self.selected_command(tag, command).await
             }
+            Command::Sort { .. } | Command::Thread { .. } => self.selected_command(tag, command).await,
             Command::Search { .. } | Command::Fetch { .. } | Command::Store { .. } | Command::Copy { .. } => {
                 self.selected_command(tag, command).await
             }
@@ -75,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if self.selected.is_none() {
             return Ok(Reply::bad("select a mailbox first"));
         }
-        match command {
+        match self.with_saved(command) {
             Command::Check => self.told(true, Reply::ok("everything is on disk")),
             Command::Close => self.close_mailbox().await,
             Command::Unselect => {
@@ -84,6 +85,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             }
             Command::Expunge { uids } => self.expunge(uids).await,
             Command::Search { uid, returns, key } => self.search(tag, uid, returns, key).await,
+            Command::Sort { uid, returns, criteria, key } => {
+                self.sort(tag, uid, returns, criteria, key).await
+            }
+            Command::Thread { uid, algorithm, key } => self.thread(uid, algorithm, key).await,
             Command::Fetch { uid, set, items, modifiers } => self.fetch(uid, &set, items, modifiers).await,
             Command::Store { uid, set, unchanged_since, mode, silent, flags } => {
                 let change = messages::FlagChange { unchanged_since, mode, silent, flags };

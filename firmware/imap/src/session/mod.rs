@@ -35,16 +35,19 @@ mod plan;
 mod quota;
 mod render;
 mod reply;
+mod results;
 mod resync;
+mod saved;
 mod search;
 mod select;
+mod sort;
 mod text;
 mod view;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use store::{AccountId, ModSeq, Store, StoreError};
+use store::{AccountId, ModSeq, Store, StoreError, Uid};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout_at};
@@ -89,6 +92,8 @@ struct Session<S> {
     context: Context,
     account: Option<AccountId>,
     selected: Option<Selected>,
+    /// UIDs of the last saved search result, ascending (RFC 5182).
+    saved: Vec<(Uid, Uid)>,
     enabled: Enabled,
     bad_commands: u32,
     failed_logins: u32,
@@ -109,6 +114,7 @@ where
         context,
         account: None,
         selected: None,
+        saved: Vec::new(),
         enabled: Enabled::default(),
         bad_commands: 0,
         failed_logins: 0,

@@ -1,6 +1,5 @@
 //! SEARCH: what the client asked, and how it is answered. The evaluation is [`crate::search`].
 
-use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -9,7 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::append::now_s;
 use super::connection::Stop;
-use super::reply::{Reply, sequence_set};
+use super::reply::Reply;
+use super::results::Results;
 use super::view::View;
 use super::{Selected, Session, read_long};
 use crate::parse::{SearchKey, SearchReturn};
@@ -38,25 +38,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         returns: Option<Vec<SearchReturn>>,
         key: SearchKey,
     ) -> Result<Reply, Stop> {
-        let modseq = key.asks_modseq();
-        if modseq {
-            self.enable_condstore();
-        }
-        let telling = self.telling(uid, uid);
-        self.sync(telling)?;
+        let modseq = self.begin_search(uid, &key)?;
         let Some(Selected { view, .. }) = &self.selected else {
             return Ok(Reply::bad("select a mailbox first"));
         };
         let searched = view.searched();
         let found = match self.find_messages(searched, key).await? {
             Ok(found) => found,
-            Err(error) => return Ok(Reply::refused(&error)),
+            Err(error) => {
+                self.save_nothing(returns.as_deref().unwrap_or_default());
+                return Ok(Reply::refused(&error));
+            }
         };
-        let line = answer(tag, uid, returns.as_deref(), modseq, &found);
-        self.connection.line(&line);
-        let telling = self.telling(uid, uid);
-        self.sync(telling)?;
-        Ok(Reply::ok("done"))
+        let results = Results { tag, uid, modseq, found: &found, mailbox: None };
+        match &returns {
+            Some(returns) => results.write_extended(returns, &mut self.connection.out),
+            None => results.write_plain("SEARCH", &mut self.connection.out),
+        }
+        self.save_result(returns.as_deref().unwrap_or_default(), &found);
+        self.told(uid, Reply::ok("done"))
     }
 
     /// The messages that meet the keys, by ascending UID. Ends early when the service stops.
@@ -89,58 +89,4 @@ impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.stop.store(true, Ordering::Relaxed);
     }
-}
-
-/// The untagged answer: SEARCH, or ESEARCH where RETURN was used (RFC 4731).
-fn answer(
-    tag: &str,
-    uid: bool,
-    returns: Option<&[SearchReturn]>,
-    modseq: bool,
-    found: &[Numbered],
-) -> String {
-    let number = |message: &Numbered| if uid { message.entry.uid } else { message.number };
-    let highest = |found: &[Numbered]| found.iter().map(|message| message.entry.modseq).max();
-    let Some(returns) = returns else {
-        let mut line = "* SEARCH".to_owned();
-        for message in found {
-            line.push(' ');
-            line.push_str(&number(message).to_string());
-        }
-        if modseq && let Some(highest) = highest(found) {
-            let _ = write!(line, " (MODSEQ {highest})");
-        }
-        return line;
-    };
-    let mut line = format!("* ESEARCH (TAG \"{tag}\")");
-    if uid {
-        line.push_str(" UID");
-    }
-    let has = |option| returns.contains(&option);
-    let (first, last) = (found.first(), found.last());
-    if let Some(first) = first.filter(|_| has(SearchReturn::Min)) {
-        let _ = write!(line, " MIN {}", number(first));
-    }
-    if let Some(last) = last.filter(|_| has(SearchReturn::Max)) {
-        let _ = write!(line, " MAX {}", number(last));
-    }
-    if has(SearchReturn::All) && !found.is_empty() {
-        let _ = write!(line, " ALL {}", sequence_set(found.iter().map(number)));
-    }
-    if has(SearchReturn::Count) {
-        let _ = write!(line, " COUNT {}", found.len());
-    }
-    if modseq {
-        // Of MIN and MAX alone, it is that of the messages named (RFC 7162 section 3.1.10).
-        let named: Vec<Numbered> = if has(SearchReturn::All) || has(SearchReturn::Count) {
-            found.to_vec()
-        } else {
-            let min = first.filter(|_| has(SearchReturn::Min));
-            min.into_iter().chain(last.filter(|_| has(SearchReturn::Max))).copied().collect()
-        };
-        if let Some(highest) = highest(&named) {
-            let _ = write!(line, " MODSEQ {highest}");
-        }
-    }
-    line
 }

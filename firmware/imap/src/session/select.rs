@@ -114,6 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// Closes the selected mailbox without a word to the client.
     pub(super) async fn leave_mailbox(&mut self) {
         let Some(selected) = self.selected.take() else { return };
+        self.saved = Vec::new();
         // What this client was told of as recent is recent to no other (RFC 3501 section 2.3.2). If that
         // cannot be recorded, another client sees it once more.
         let until = selected.view.recent_until;

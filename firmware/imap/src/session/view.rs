@@ -122,6 +122,9 @@ impl View {
             });
             return Ok(ranges.filter(|range| !range.is_empty()).collect());
         }
+        if set.ranges.is_empty() {
+            return Ok(Vec::new());
+        }
         // `*` does not exist either in an empty mailbox (RFC 3501 section 9, seq-number).
         if count == 0 || set.highest() as usize > count {
             return Err(NoSuchNumber);

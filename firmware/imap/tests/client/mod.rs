@@ -211,6 +211,11 @@ impl Client {
         self.answer(&tag).await
     }
 
+    /// The tag of the last command.
+    pub fn last_tag(&self) -> String {
+        format!("t{}", self.tags)
+    }
+
     /// Reads up to the response with this tag.
     pub async fn answer(&mut self, tag: &str) -> Answer {
         let mut untagged = Vec::new();
