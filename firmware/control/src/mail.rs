@@ -53,11 +53,23 @@ pub struct Ports {
     pub pop3: u16,
     /// POP3 with TLS from the first byte.
     pub pop3s: u16,
+    /// LMTP, for servers that were named; usually off.
+    #[serde(default)]
+    pub lmtp: u16,
 }
 
 impl Default for Ports {
     fn default() -> Self {
-        Self { smtp: 25, submission: 587, submissions: 465, imap: 143, imaps: 993, pop3: 110, pop3s: 995 }
+        Self {
+            smtp: 25,
+            submission: 587,
+            submissions: 465,
+            imap: 143,
+            imaps: 993,
+            pop3: 110,
+            pop3s: 995,
+            lmtp: 0,
+        }
     }
 }
 
@@ -156,6 +168,10 @@ pub enum Request {
     },
     /// Check every index against every body; long.
     StoreCheck,
+    /// What was decided about those who bring mail.
+    ReceivingShow,
+    /// Decide about those who bring mail.
+    ReceivingSet(ReceivingChange),
 }
 
 /// The mail service's answer.
@@ -187,6 +203,8 @@ pub enum Reply {
     Queue(Vec<Queued>),
     /// What a check found.
     Check(CheckReport),
+    /// What is decided about those who bring mail.
+    Receiving(Receiving),
 }
 
 /// One mail domain.
@@ -241,6 +259,28 @@ pub struct Queued {
     pub next_s: u64,
     /// What the other side said last.
     pub last_error: Option<String>,
+}
+
+/// What is decided about those who bring mail.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receiving {
+    /// Addresses and networks that must begin with the PROXY protocol, and are believed.
+    pub proxy_from: Vec<String>,
+    /// Addresses and networks that may deliver over LMTP.
+    pub lmtp_from: Vec<String>,
+    /// `honour`, `junk` or `record`: what is done with mail that fails DMARC.
+    pub dmarc: String,
+}
+
+/// What of it changes; none stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceivingChange {
+    /// Addresses and networks that must begin with the PROXY protocol, and are believed.
+    pub proxy_from: Option<Vec<String>>,
+    /// Addresses and networks that may deliver over LMTP.
+    pub lmtp_from: Option<Vec<String>>,
+    /// `honour`, `junk` or `record`.
+    pub dmarc: Option<String>,
 }
 
 /// What a check of the store found.

@@ -107,6 +107,10 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Reply, String>
         Request::QueueList => {
             return aside(shared, |shared| shared.store.queue(QUEUE_LIST_MAX)).await.map(queue);
         }
+        Request::ReceivingShow => return Ok(Reply::Receiving(shared.receiving.shown())),
+        Request::ReceivingSet(change) => {
+            return shared.receiving.change(store, change).await.map(Reply::Receiving);
+        }
         Request::StoreCheck => return aside(shared, |shared| shared.store.check()).await.map(check),
         Request::DomainAdd { domain } => store.add_domain(&domain).await.map_err(sentence)?,
         Request::DomainRemove { domain } => store.remove_domain(&domain).await.map_err(sentence)?,
@@ -162,7 +166,9 @@ fn in_a_labels(mut request: Request) -> Result<Request, String> {
         | Request::QueueRetry { .. }
         | Request::QueueDrop { .. }
         | Request::SmarthostSet { .. }
-        | Request::StoreCheck => {}
+        | Request::StoreCheck
+        | Request::ReceivingShow
+        | Request::ReceivingSet(_) => {}
     }
     Ok(request)
 }

@@ -30,6 +30,14 @@ counters! {
     connections_pop3,
     /// Connections refused at a bound or for their rate.
     connections_refused,
+    /// Clients that spoke before they were greeted.
+    early_talkers,
+    /// Connections of load balancers without a PROXY header that can be used.
+    proxy_faults,
+    /// Messages refused because their domain asks for it.
+    not_authentic,
+    /// Messages put into Junk because their domain asks for it.
+    junked,
     /// Connections that were silent or slow for too long.
     timeouts,
     /// TLS handshakes that failed.

@@ -125,14 +125,19 @@ impl DeliveryDesk {
         refusal.map_or(Ok(()), Err)
     }
 
-    /// Takes a message: when this returns `Ok` it is durable.
-    pub(crate) async fn deliver(&self, incoming: Incoming<Destination>, peer: IpAddr) -> Result<(), Refusal> {
+    /// Takes a message: when this returns `Ok` it is durable. `junk`: not into INBOX.
+    pub(crate) async fn deliver(
+        &self,
+        incoming: Incoming<Destination>,
+        peer: IpAddr,
+        junk: bool,
+    ) -> Result<(), Refusal> {
         let id = incoming.id.clone();
         let bytes = incoming.message.len() as u64;
         let sender = incoming.mail.sender.as_ref().map(ToString::to_string).unwrap_or_default();
         let recipients = incoming.recipients.len();
         let by = incoming.account.clone().unwrap_or_default();
-        let taken = self.take(incoming, &sender).await;
+        let taken = self.take(incoming, &sender, junk).await;
         match taken {
             Ok(()) => {
                 count(&self.counters.messages_received, 1);
@@ -152,7 +157,7 @@ impl DeliveryDesk {
         taken
     }
 
-    async fn take(&self, incoming: Incoming<Destination>, sender: &str) -> Result<(), Refusal> {
+    async fn take(&self, incoming: Incoming<Destination>, sender: &str, junk: bool) -> Result<(), Refusal> {
         if let Some(account) = &incoming.account {
             self.check_from(account, &incoming.message)?;
         }
@@ -173,7 +178,13 @@ impl DeliveryDesk {
         let delivery = Delivery {
             body: body.clone(),
             internal_date_s: (now_ms / 1000) as i64,
-            recipients: accounts.iter().copied().map(Recipient::inbox).collect(),
+            recipients: accounts
+                .iter()
+                .map(|account| {
+                    let mailbox = if junk { "Junk" } else { "INBOX" };
+                    Recipient { mailbox: mailbox.to_owned(), ..Recipient::inbox(*account) }
+                })
+                .collect(),
             outgoing: outgoing(sender, remote, incoming.mail.body != BodyKind::SevenBit, now_ms),
         };
         let delivered = self.store.deliver(delivery).await.map_err(|e| temporary(&e))?;

@@ -13,6 +13,7 @@
 
 mod admin;
 mod admission;
+mod authentication;
 mod clock;
 mod config;
 mod counters;
@@ -24,6 +25,8 @@ mod guard;
 mod listen;
 mod outgoing;
 mod password;
+mod proxy;
+mod receiving;
 mod service;
 mod session;
 mod tls;

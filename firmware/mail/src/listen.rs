@@ -24,6 +24,7 @@ pub(crate) enum Protocols {
     Imaps,
     Pop3,
     Pop3s,
+    Lmtp,
 }
 
 impl Protocols {
@@ -35,7 +36,9 @@ impl Protocols {
     /// What a client is told that cannot be served.
     pub(crate) fn refusal(self, reason: &str) -> String {
         match self {
-            Self::Smtp | Self::Submission | Self::Submissions => format!("421 4.7.0 {reason}\r\n"),
+            Self::Smtp | Self::Submission | Self::Submissions | Self::Lmtp => {
+                format!("421 4.7.0 {reason}\r\n")
+            }
             Self::Imap | Self::Imaps => format!("* BYE {reason}\r\n"),
             Self::Pop3 | Self::Pop3s => format!("-ERR [SYS/TEMP] {reason}\r\n"),
         }
@@ -62,6 +65,7 @@ pub(crate) fn open_all(
         (ports.imaps, Protocols::Imaps),
         (ports.pop3, Protocols::Pop3),
         (ports.pop3s, Protocols::Pop3s),
+        (ports.lmtp, Protocols::Lmtp),
     ];
     let mut listeners = Vec::new();
     for address in addresses {

@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::admission::Admission;
+use crate::authentication::Authenticator;
 use crate::clock::unix_ms;
 use crate::config::{Config, Limits, TryOut};
 use crate::counters::{Counters, count};
@@ -19,10 +20,11 @@ use crate::delivery::DeliveryDesk;
 use crate::listen::{self, Protocols};
 use crate::outgoing::{Router, Worker};
 use crate::password::Passwords;
+use crate::receiving::{self, Decisions};
 use crate::session::pop3::Maildrops;
 use crate::tls::{RELOAD_INTERVAL, Tls};
 use crate::wire::Wire;
-use crate::{MailError, admin, first, session};
+use crate::{MailError, admin, first, proxy, session};
 
 /// Pause after the system refused to accept a connection: it has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -38,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) admission: Arc<Admission>,
     pub(crate) passwords: Arc<Passwords>,
     pub(crate) delivery: DeliveryDesk,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) receiving: Decisions,
     pub(crate) worker: Worker,
     pub(crate) tls: Tls,
     pub(crate) policies: Policies,
@@ -60,6 +64,7 @@ pub(crate) struct Shared {
 pub(crate) struct Policies {
     pub(crate) exchange: Arc<smtp::server::Policy>,
     pub(crate) submission: Arc<smtp::server::Policy>,
+    pub(crate) local: Arc<smtp::server::Policy>,
     pub(crate) pop3: Arc<pop3::Policy>,
 }
 
@@ -83,6 +88,7 @@ impl Policies {
         Self {
             exchange: Arc::new(smtp(smtp::server::Role::Exchange)),
             submission: Arc::new(smtp(smtp::server::Role::Submission)),
+            local: Arc::new(smtp(smtp::server::Role::Local)),
             pop3: Arc::new(pop3),
         }
     }
@@ -220,6 +226,8 @@ async fn share(
         passwords: Arc::new(
             Passwords::new(store.clone(), Arc::clone(&counters), Arc::clone(&admission)).await?,
         ),
+        authenticator: Authenticator::new(&config.name_servers, Arc::clone(&host_name)),
+        receiving: Decisions::load(&store)?,
         delivery: DeliveryDesk::new(store.clone(), Arc::clone(&counters), Arc::clone(&host_name), addresses),
         worker: Worker { store: store.clone(), counters: Arc::clone(&counters), host_name, router },
         policies: Policies::new(config),
@@ -288,15 +296,43 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, protocols: Protocols
     }
 }
 
+/// Whose connection it is: the client's that a load balancer speaks for, or its own. None: it is not
+/// served.
+async fn speaks_for(
+    shared: &Shared,
+    stream: &mut TcpStream,
+    peer: IpAddr,
+    protocols: Protocols,
+) -> Option<IpAddr> {
+    let receiving = shared.receiving.now();
+    if protocols == Protocols::Lmtp && !receiving::names(&receiving.lmtp_from, peer) {
+        count(&shared.counters.connections_refused, 1);
+        tracing::warn!("LMTP connection of {peer} refused: its address was not named for that");
+        return None;
+    }
+    if !receiving::names(&receiving.proxy_from, peer) {
+        return Some(peer);
+    }
+    match proxy::read(stream).await {
+        Ok(client) => Some(client.map_or(peer, |client| client.to_canonical())),
+        Err(error) => {
+            count(&shared.counters.proxy_faults, 1);
+            tracing::warn!("connection of the load balancer {peer} refused: {error}");
+            None
+        }
+    }
+}
+
 /// One connection, from its admission to its end.
 async fn serve(
     shared: Arc<Shared>,
-    stream: TcpStream,
+    mut stream: TcpStream,
     peer: IpAddr,
     protocols: Protocols,
     running: mpsc::Sender<()>,
 ) {
     listen::tune(&stream);
+    let Some(peer) = speaks_for(&shared, &mut stream, peer, protocols).await else { return };
     let mut wire = Wire::Clear(stream);
     let _place = match shared.admission.admit(peer, Instant::now()) {
         Ok(place) => place,
@@ -320,6 +356,7 @@ async fn serve(
         Protocols::Submission | Protocols::Submissions => {
             session::smtp::serve(shared, wire, peer, smtp::server::Role::Submission).await;
         }
+        Protocols::Lmtp => session::smtp::serve(shared, wire, peer, smtp::server::Role::Local).await,
         Protocols::Imap | Protocols::Imaps => session::imap::serve(shared, wire, peer).await,
         Protocols::Pop3 | Protocols::Pop3s => session::pop3::serve(shared, wire, peer).await,
     }

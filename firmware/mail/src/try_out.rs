@@ -45,6 +45,9 @@ pub struct Options {
     /// Port of POP3 with TLS
     #[arg(long)]
     pub pop3s_port: Option<u16>,
+    /// Port of LMTP, for servers named with `twinmail receiving set --lmtp-from`; 0 is off
+    #[arg(long, default_value_t = 0)]
+    pub lmtp_port: u16,
     /// Mail domain to make
     #[arg(long, default_value = "example.test")]
     pub domain: String,
@@ -114,6 +117,7 @@ impl Options {
             imaps: self.imaps_port.unwrap_or_else(|| base(usual.imaps)),
             pop3: self.pop3_port.unwrap_or_else(|| base(usual.pop3)),
             pop3s: self.pop3s_port.unwrap_or_else(|| base(usual.pop3s)),
+            lmtp: self.lmtp_port,
         }
     }
 

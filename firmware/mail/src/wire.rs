@@ -86,6 +86,13 @@ impl Wire {
         }
     }
 
+    /// Whether octets of the client are there that nobody has read yet. Only in clear.
+    pub(crate) fn has_spoken(&self) -> bool {
+        let Self::Clear(stream) = self else { return false };
+        let mut octet = [std::mem::MaybeUninit::uninit()];
+        socket2::SockRef::from(stream).peek(&mut octet).is_ok_and(|read| read > 0)
+    }
+
     /// Reads what is there, or waits for it; nothing is the end of the connection.
     pub(crate) async fn receive(&mut self, buffer: &mut [u8], limit: Duration) -> io::Result<usize> {
         timeout(limit, self.read(buffer)).await.map_err(|_| io::ErrorKind::TimedOut)?

@@ -7,14 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::smtp::Reply;
-use ::smtp::server::{Answer, Question, Refusal, Role, Session, Step, Waiting};
-use sasl::{Claim, Denied};
+use ::smtp::header::without_return_path;
+use ::smtp::server::{Accepted, Answer, Incoming, Question, Refusal, Role, Session, Step, Tls, Waiting};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use crate::authentication::{self, Wish};
 use crate::clock::unix_s;
 use crate::counters::count;
 use crate::delivery::Destination;
+use crate::receiving::Dmarc;
 use crate::service::Shared;
 use crate::wire::Wire;
 
@@ -28,12 +30,17 @@ pub(crate) async fn serve(shared: Arc<Shared>, wire: Wire, peer: IpAddr, role: R
     count(&shared.counters.connections_smtp, 1);
     let policy = match role {
         Role::Exchange => Arc::clone(&shared.policies.exchange),
-        Role::Submission | Role::Local => Arc::clone(&shared.policies.submission),
+        Role::Submission => Arc::clone(&shared.policies.submission),
+        Role::Local => Arc::clone(&shared.policies.local),
     };
     let id = shared.next_session_id();
-    let session = Session::new(policy, peer, id.clone(), wire.tls_description());
+    let session = Session::new(policy, peer, id.clone(), tls(&wire));
     let mut shell =
-        Shell { session, shared, peer, id, room: Vec::new(), progress: Instant::now(), greeted: false };
+        Shell { session, shared, peer, role, id, room: Vec::new(), progress: Instant::now(), greeted: false };
+    if role == Role::Exchange && !shell.shared.admission.is_trusted(peer) && wire.has_spoken() {
+        count(&shell.shared.counters.early_talkers, 1);
+        shell.session.refuse_early_talker();
+    }
     let ended = shell.run(wire).await;
     count(&shell.shared.counters.bad_commands, shell.session.faults() as u64);
     if let Err(error) = ended {
@@ -41,10 +48,17 @@ pub(crate) async fn serve(shared: Arc<Shared>, wire: Wire, peer: IpAddr, role: R
     }
 }
 
+/// What the core knows of the TLS below it.
+fn tls(wire: &Wire) -> Option<Tls> {
+    let description = wire.tls_description()?;
+    Some(Tls { description, binding: wire.channel_binding() })
+}
+
 struct Shell {
     session: Session<Destination>,
     shared: Arc<Shared>,
     peer: IpAddr,
+    role: Role,
     id: String,
     /// Memory held for the text under way.
     room: Vec<OwnedSemaphorePermit>,
@@ -73,7 +87,9 @@ impl Shell {
                     self.session.answer(answer);
                 }
                 Step::Read => {
-                    wire.send(&self.session.take_output(), send_timeout).await?;
+                    let output = self.session.take_output();
+                    wire.send(&output, send_timeout).await?;
+                    self.session.reuse_output(output);
                     match self.hear(&mut wire, &mut buffer).await? {
                         Heard::Bytes(read) => self.session.feed(buffer.get(..read).unwrap_or(&[])),
                         Heard::Closed => return Ok(()),
@@ -88,7 +104,7 @@ impl Shell {
                 Step::StartTls => {
                     wire.send(&self.session.take_output(), send_timeout).await?;
                     wire = self.shared.start_tls(wire, self.peer).await?;
-                    self.session.tls_started(wire.tls_description().unwrap_or_default());
+                    self.session.tls_started(tls(&wire).unwrap_or_default());
                 }
                 Step::Close => {
                     wire.send(&self.session.take_output(), send_timeout).await?;
@@ -129,18 +145,20 @@ impl Shell {
 
     async fn decide(&mut self, question: Question<Destination>) -> Answer<Destination> {
         let decided = match question {
-            Question::Authenticate(credentials) => {
-                let claim = Claim::Password { user: credentials.user, password: credentials.password };
-                match self.shared.passwords.decide(&claim, self.peer).await {
+            Question::Lookup { user } => {
+                return match self.shared.passwords.stored(&user, self.peer).await {
+                    Ok(stored) => Answer::Stored(stored),
+                    Err(denied) => Answer::Denied(denied),
+                };
+            }
+            Question::Authenticate(claim) => {
+                return match self.shared.passwords.decide(&claim, self.peer).await {
                     Ok(login) => {
                         self.made_progress();
-                        Ok(Answer::Account(login.address))
+                        Answer::Account(login.address)
                     }
-                    Err(Denied::Unavailable) => Err(Refusal::AuthenticationUnavailable),
-                    Err(Denied::Credentials | Denied::Disabled | Denied::Protocol) => {
-                        Err(Refusal::BadCredentials)
-                    }
-                }
+                    Err(denied) => Answer::Denied(denied),
+                };
             }
             Question::Sender { account, sender } => {
                 self.shared.delivery.may_send(account.as_deref(), sender.as_ref()).map(|()| Answer::Go)
@@ -161,15 +179,67 @@ impl Shell {
                 }),
             Question::Room { bytes } => self.make_room(bytes),
             Question::Deliver(incoming) => {
-                let delivered = self.shared.delivery.deliver(*incoming, self.peer).await;
-                if delivered.is_ok() {
+                let answer = self.take(*incoming).await;
+                if matches!(&answer, Ok(Answer::Go | Answer::Each(_))) {
                     self.made_progress();
                 }
                 self.room.clear();
-                delivered.map(|()| Answer::Go)
+                answer
             }
         };
         decided.unwrap_or_else(Answer::Refused)
+    }
+
+    async fn take(&self, mut incoming: Incoming<Destination>) -> Result<Answer<Destination>, Refusal> {
+        match self.role {
+            Role::Exchange => {
+                let junk = self.authenticate(&mut incoming).await?;
+                self.shared.delivery.deliver(incoming, self.peer, junk).await?;
+            }
+            Role::Submission => self.shared.delivery.deliver(incoming, self.peer, false).await?,
+            Role::Local => return Ok(Answer::Each(self.take_for_each(incoming).await)),
+        }
+        Ok(Answer::Go)
+    }
+
+    /// LMTP: what becomes of one recipient says nothing of the others (RFC 2033 4.2).
+    async fn take_for_each(&self, mut incoming: Incoming<Destination>) -> Vec<Result<(), Refusal>> {
+        let recipients: Vec<Accepted<Destination>> = std::mem::take(&mut incoming.recipients);
+        let mut outcomes = Vec::with_capacity(recipients.len());
+        for recipient in recipients {
+            let one = Incoming { recipients: vec![recipient], ..incoming.clone() };
+            outcomes.push(self.shared.delivery.deliver(one, self.peer, false).await);
+        }
+        outcomes
+    }
+
+    /// Checks whether the message is authentic, writes down what was found, and says whether it goes to
+    /// Junk.
+    async fn authenticate(&self, incoming: &mut Incoming<Destination>) -> Result<bool, Refusal> {
+        let question = authentication::Question {
+            peer: self.peer,
+            helo: &incoming.helo,
+            sender: incoming.mail.sender.as_ref(),
+            message: incoming.message.get(incoming.trace_bytes..).unwrap_or(&[]),
+        };
+        let Some(findings) = self.shared.authenticator.check(question).await else { return Ok(false) };
+        // Above our Received, below Return-Path, which must stay on top (RFC 8601 5, RFC 5321 4.4).
+        let at = incoming.message.len() - without_return_path(&incoming.message).len();
+        incoming.trace_bytes += findings.field.len();
+        incoming.message.splice(at..at, findings.field.into_bytes());
+        let counters = &self.shared.counters;
+        match (findings.wish, self.shared.receiving.now().dmarc) {
+            (Wish::Deliver, _) | (_, Dmarc::Record) => Ok(false),
+            (Wish::Reject, Dmarc::Honour) => {
+                count(&counters.not_authentic, 1);
+                tracing::info!("smtp {} from {}: {}", incoming.id, self.peer, Refusal::NotAuthentic.reply());
+                Err(Refusal::NotAuthentic)
+            }
+            (Wish::Reject | Wish::Quarantine, _) => {
+                count(&counters.junked, 1);
+                Ok(true)
+            }
+        }
     }
 
     fn made_progress(&mut self) {

@@ -19,6 +19,7 @@ pub const IMAP: u16 = 2143;
 pub const IMAPS: u16 = 2993;
 pub const POP3: u16 = 2110;
 pub const POP3S: u16 = 2995;
+pub const LMTP: u16 = 2724;
 
 /// `twinmail-demo` and its hash.
 pub const PASSWORD: &str = "twinmail-demo";
@@ -66,6 +67,7 @@ pub fn config(domain: &str, address: IpAddr, data: &Path) -> Config {
             imaps: IMAPS,
             pop3: POP3,
             pop3s: POP3S,
+            lmtp: LMTP,
         },
         socket: Some(data.join("mail.sock")),
         relay_port: SMTP,
@@ -158,6 +160,21 @@ impl House {
         texts
     }
 
+    /// How many messages a mailbox has, read over IMAP.
+    pub fn messages_in(&self, name: &str, mailbox: &str) -> usize {
+        let mut client = Client::secret(self.at(IMAPS));
+        client.line();
+        let login = format!("a LOGIN {name}@{} {PASSWORD}\r\nb STATUS {mailbox} (MESSAGES)\r\n", self.domain);
+        client.send(login.as_bytes());
+        loop {
+            let line = client.line();
+            assert!(!line.is_empty() && !line.starts_with("a NO") && !line.starts_with("b NO"), "{line}");
+            if let Some((_, rest)) = line.split_once("(MESSAGES ") {
+                return rest.trim_end_matches(')').parse().unwrap();
+            }
+        }
+    }
+
     /// Waits until an account has a message that contains `needle`.
     pub fn wait_for(&self, name: &str, needle: &str) -> String {
         let begun = Instant::now();
@@ -213,6 +230,16 @@ impl Write for Stream {
 impl Client {
     pub fn new(target: SocketAddr) -> Self {
         let stream = TcpStream::connect(target).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Self { stream: BufReader::new(Stream::Clear(stream)) }
+    }
+
+    /// From another address of this machine.
+    pub fn from_address(source: IpAddr, target: SocketAddr) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
+        socket.connect(&target.into()).unwrap();
+        let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         Self { stream: BufReader::new(Stream::Clear(stream)) }
     }

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use hickory_resolver::proto::op::{Message, MessageType, OpCode, ResponseCode};
-use hickory_resolver::proto::rr::rdata::MX;
+use hickory_resolver::proto::rr::rdata::{MX, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
 pub struct NameServer {
@@ -14,13 +14,18 @@ pub struct NameServer {
 impl NameServer {
     /// Answers until the test's process ends.
     pub fn start(domains: Vec<(String, IpAddr)>) -> Self {
+        Self::with_texts(domains, Vec::new())
+    }
+
+    /// The same with TXT records; a text of `SERVFAIL` makes every question about its name fail.
+    pub fn with_texts(domains: Vec<(String, IpAddr)>, texts: Vec<(String, String)>) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok((length, peer)) = socket.recv_from(&mut buffer) {
                 if let Ok(query) = Message::from_vec(&buffer[..length]) {
-                    let answer = answer(&query, &domains).to_vec().unwrap();
+                    let answer = answer(&query, &domains, &texts).to_vec().unwrap();
                     let _ = socket.send_to(&answer, peer);
                 }
             }
@@ -29,7 +34,7 @@ impl NameServer {
     }
 }
 
-fn answer(query: &Message, domains: &[(String, IpAddr)]) -> Message {
+fn answer(query: &Message, domains: &[(String, IpAddr)], texts: &[(String, String)]) -> Message {
     let mut reply = Message::new(query.metadata.id, MessageType::Response, OpCode::Query);
     reply.metadata.recursion_desired = true;
     reply.metadata.recursion_available = true;
@@ -48,6 +53,15 @@ fn answer(query: &Message, domains: &[(String, IpAddr)]) -> Message {
             _ => continue,
         };
         reply.answers.push(Record::from_rdata(question.name().clone(), 60, data));
+    }
+    for (_, text) in texts.iter().filter(|(owner, _)| *owner == name) {
+        known = true;
+        if text == "SERVFAIL" {
+            reply.metadata.response_code = ResponseCode::ServFail;
+        } else if question.query_type() == RecordType::TXT {
+            let data = RData::TXT(TXT::new(vec![text.clone()]));
+            reply.answers.push(Record::from_rdata(question.name().clone(), 60, data));
+        }
     }
     if !known {
         reply.metadata.response_code = ResponseCode::NXDomain;

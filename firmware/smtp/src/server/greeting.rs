@@ -25,7 +25,7 @@ impl<R> Session<R> {
     /// One keyword a line; what is named here works completely.
     fn offer(&mut self, now_unix_s: u64) {
         let submission = self.policy.role == Role::Submission;
-        let may_authenticate = self.may_authenticate();
+        let mechanisms = self.may_authenticate().then(|| self.offered());
         let out = &mut self.output;
         out.extend_from_slice(b"250-PIPELINING\r\n");
         let _ = write!(out, "250-SIZE {}\r\n", self.policy.message_max_bytes);
@@ -40,8 +40,8 @@ impl<R> Session<R> {
         if self.tls.is_some() {
             out.extend_from_slice(b"250-REQUIRETLS\r\n");
         }
-        if may_authenticate {
-            out.extend_from_slice(b"250-AUTH PLAIN LOGIN\r\n");
+        if let Some(mechanisms) = mechanisms {
+            let _ = write!(out, "250-AUTH {mechanisms}\r\n");
         }
         if submission {
             out.extend_from_slice(b"250-DELIVERBY\r\n250-MT-PRIORITY MIXER\r\n");

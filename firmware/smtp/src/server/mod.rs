@@ -26,7 +26,8 @@ pub use auth::Credentials;
 pub use body::{ROOM_FREE_BYTES, ROOM_STEP_BYTES};
 pub use refusal::Refusal;
 
-use auth::Exchange;
+use sasl::{ChannelBinding, Claim, Denied, Stored};
+
 use transaction::{Phase, Transaction};
 
 /// Commands that were not understood or came out of order, after which a session is closed.
@@ -84,8 +85,14 @@ pub enum Step<R> {
 /// What only the shell can know.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Question<R> {
-    /// Is this the password? Answer [`Answer::Account`] or a refusal.
-    Authenticate(Credentials),
+    /// What is stored of this user for SCRAM, real or simulated? Answer [`Answer::Stored`] or
+    /// [`Answer::Denied`].
+    Lookup {
+        /// User name.
+        user: String,
+    },
+    /// Is this the user? Answer [`Answer::Account`] or [`Answer::Denied`].
+    Authenticate(Claim),
     /// May this sender send? Answer [`Answer::Go`] or a refusal.
     Sender {
         /// The account that logged in, on submission.
@@ -119,8 +126,12 @@ pub enum Question<R> {
 pub enum Answer<R> {
     /// Yes.
     Go,
-    /// The credentials are those of this account.
+    /// What is stored of the user.
+    Stored(Stored),
+    /// The claim is right, and this is the account.
     Account(String),
+    /// Nobody is let in.
+    Denied(Denied),
     /// The recipient is good; the shell gets its own mark of it back with the message.
     Recipient(R),
     /// What became of each recipient, in order; LMTP tells them apart (RFC 2033 4.2).
@@ -130,7 +141,7 @@ pub enum Answer<R> {
 }
 
 /// A message with its envelope.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incoming<R> {
     /// Name of the message in log lines and in its `Received` field.
     pub id: String,
@@ -165,6 +176,15 @@ pub struct Accepted<R> {
     pub mark: R,
 }
 
+/// What is known of the TLS below a session.
+#[derive(Debug, Clone, Default)]
+pub struct Tls {
+    /// Version and cipher, for trace fields.
+    pub description: String,
+    /// What a login can be bound to.
+    pub binding: ChannelBinding,
+}
+
 /// What the session waits for, so that the shell can bound the wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waiting {
@@ -183,14 +203,14 @@ pub struct Session<R> {
     peer: IpAddr,
     id: String,
     messages: u64,
-    tls: Option<String>,
+    tls: Option<Tls>,
     helo: Option<Helo>,
     account: Option<String>,
     input: Input,
     /// The line at hand; its memory is used again.
     line: Vec<u8>,
     output: Vec<u8>,
-    exchange: Option<Exchange>,
+    exchange: Option<sasl::Exchange<String>>,
     transaction: Option<Transaction<R>>,
     phase: Phase,
     asked: Option<Asked>,
@@ -209,6 +229,7 @@ struct Helo {
 /// What the outstanding question was about.
 #[derive(Debug)]
 enum Asked {
+    Lookup,
     Authenticate,
     Sender(Box<Transaction<()>>),
     Recipient(Box<RcptTo>),
@@ -219,7 +240,7 @@ enum Asked {
 
 impl<R> Session<R> {
     /// A session that begins with its greeting. `tls` describes the connection if TLS is already on.
-    pub fn new(policy: Arc<Policy>, peer: IpAddr, id: String, tls: Option<String>) -> Self {
+    pub fn new(policy: Arc<Policy>, peer: IpAddr, id: String, tls: Option<Tls>) -> Self {
         let mut session = Self {
             peer,
             id,
@@ -282,9 +303,9 @@ impl<R> Session<R> {
     }
 
     /// TLS is on; the client begins again (RFC 3207 4.2).
-    pub fn tls_started(&mut self, description: String) {
+    pub fn tls_started(&mut self, tls: Tls) {
         self.input.clear();
-        self.tls = Some(description);
+        self.tls = Some(tls);
         self.helo = None;
         self.exchange = None;
         self.transaction = None;
@@ -325,7 +346,8 @@ impl<R> Session<R> {
         let Some(asked) = self.asked.take() else { return };
         match (asked, answer) {
             (Asked::Authenticate, Answer::Account(account)) => self.authenticated(account),
-            (Asked::Authenticate, answer) => self.not_authenticated(refusal(answer)),
+            (Asked::Lookup, Answer::Stored(stored)) => self.looked_up(stored),
+            (Asked::Lookup | Asked::Authenticate, answer) => self.not_authenticated(denied(&answer)),
             (Asked::Sender(begun), Answer::Go) => self.begin(*begun),
             (Asked::Recipient(rcpt), Answer::Recipient(mark)) => self.add_recipient(*rcpt, mark),
             (Asked::Room(bytes), Answer::Go) => self.room(Some(bytes)),
@@ -464,6 +486,15 @@ impl<R> Session<R> {
 fn refusal<R>(answer: Answer<R>) -> Refusal {
     match answer {
         Answer::Refused(refusal) => refusal,
-        Answer::Go | Answer::Account(_) | Answer::Recipient(_) | Answer::Each(_) => Refusal::StoreUnavailable,
+        Answer::Go
+        | Answer::Stored(_)
+        | Answer::Account(_)
+        | Answer::Denied(_)
+        | Answer::Recipient(_)
+        | Answer::Each(_) => Refusal::StoreUnavailable,
     }
+}
+
+fn denied<R>(answer: &Answer<R>) -> Denied {
+    if let Answer::Denied(denied) = answer { *denied } else { Denied::Unavailable }
 }

@@ -30,7 +30,8 @@ struct Shell {
 
 impl Shell {
     fn new(role: Role, tls: bool) -> Self {
-        let tls = tls.then(|| "TLSv1.3".to_owned());
+        let binding = ChannelBinding { tls_exporter: Some([7; 32]), ..ChannelBinding::default() };
+        let tls = tls.then(|| Tls { description: "TLSv1.3".to_owned(), binding });
         let session = Session::new(policy(role), [192, 0, 2, 7].into(), "s1".into(), tls);
         Self {
             session,
@@ -55,7 +56,7 @@ impl Shell {
                 }
                 Step::StartTls => {
                     self.tls_starts += 1;
-                    self.session.tls_started("TLSv1.3".into());
+                    self.session.tls_started(Tls { description: "TLSv1.3".into(), ..Tls::default() });
                     return self;
                 }
                 Step::Ask(question) => {
@@ -68,10 +69,22 @@ impl Shell {
 
     fn decide(&mut self, question: Question<u32>) -> Answer<u32> {
         match question {
-            Question::Authenticate(c) if c.user == "u@mx.test" && c.password == "pw" => {
-                Answer::Account(c.user)
+            Question::Lookup { .. } => {
+                let iterations = std::num::NonZeroU32::new(4096).unwrap();
+                Answer::Stored(Stored::derive("pw", b"salt", iterations))
             }
-            Question::Authenticate(_) => Answer::Refused(Refusal::BadCredentials),
+            Question::Authenticate(Claim::Password { user, password })
+                if user == "u@mx.test" && password == "pw" =>
+            {
+                Answer::Account(user)
+            }
+            Question::Authenticate(Claim::Proof { user, pair: Some(0) }) if user == "u@mx.test" => {
+                Answer::Account(user)
+            }
+            Question::Authenticate(Claim::Password { user, .. }) if user == "off@mx.test" => {
+                Answer::Denied(Denied::Disabled)
+            }
+            Question::Authenticate(_) => Answer::Denied(Denied::Credentials),
             Question::Sender { account: Some(account), sender } => {
                 let own = sender.is_none_or(|sender| sender.to_string() == account);
                 if own { Answer::Go } else { Answer::Refused(Refusal::SenderNotYours) }
@@ -178,6 +191,9 @@ fn transcripts_of_submission() {
         (true, "EHLO a\nAUTH PLAIN =\n".into(), &[250, 501]),
         (true, "EHLO a\nAUTH CRAM-MD5\n".into(), &[250, 504]),
         (true, "EHLO a\nAUTH PLAIN AHgAeQ==\n".into(), &[250, 535]),
+        // off@mx.test; then u@mx.test for somebody else.
+        (true, "EHLO a\nAUTH PLAIN AG9mZkBteC50ZXN0AHB3\n".into(), &[250, 535]),
+        (true, "EHLO a\nAUTH PLAIN eAB1QG14LnRlc3QAcHc=\n".into(), &[250, 535]),
         (true, format!("{plain}{plain}"), &[250, 235, 250, 503]),
         (true, format!("{plain}MAIL FROM:<other@mx.test>\nMAIL FROM:<u@mx.test>\n"), &[250, 235, 553, 250]),
     ] {
@@ -284,6 +300,24 @@ fn garbage_is_answered_until_it_is_too_much() {
 }
 
 #[test]
+fn scram_proves_both_sides_and_binds_to_the_connection() {
+    for mechanism in [sasl::Mechanism::ScramSha256, sasl::Mechanism::ScramSha256Plus] {
+        let plus = mechanism == sasl::Mechanism::ScramSha256Plus;
+        let binding = ChannelBinding { tls_exporter: plus.then_some([7; 32]), ..ChannelBinding::default() };
+        let mut client = sasl::Client::new(mechanism, "u@mx.test", "pw", &binding).unwrap();
+        let mut shell = Shell::new(Role::Submission, true);
+        let initial = sasl::encode(&client.initial().unwrap());
+        shell.send(format!("EHLO a\r\nAUTH {} {initial}\r\n", mechanism.name()).as_bytes());
+        for _ in 0..2 {
+            let challenge = shell.output.lines().last().unwrap().strip_prefix("334 ").unwrap().to_owned();
+            let response = client.challenge(&challenge).unwrap();
+            shell.send(format!("{}\r\n", sasl::encode(&response)).as_bytes());
+        }
+        assert!(client.is_done() && shell.output.ends_with("235 2.7.0 Welcome\r\n"), "{}", shell.output);
+    }
+}
+
+#[test]
 fn guessing_passwords_ends_the_session() {
     let mut shell = Shell::new(Role::Submission, true);
     shell.send(b"EHLO a\r\n").send(&b"AUTH PLAIN AHgAeQ==\r\n".repeat(9));
@@ -300,7 +334,12 @@ fn what_is_offered_is_what_may_be_used() {
         (
             Role::Submission,
             true,
-            &["AUTH PLAIN", "REQUIRETLS", "MT-PRIORITY MIXER", "FUTURERELEASE 86400 2026-11-23T16:20:00Z"],
+            &[
+                "AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN",
+                "REQUIRETLS",
+                "MT-PRIORITY MIXER",
+                "FUTURERELEASE 86400 2026-11-23T16:20:00Z",
+            ],
             &["STARTTLS"],
         ),
     ] {

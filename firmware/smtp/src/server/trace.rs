@@ -28,7 +28,7 @@ impl<R> Session<R> {
         let with = self.protocol(helo.is_some_and(|helo| helo.extended), transaction.mail.smtp_utf8);
         let _ = write!(text, "\r\n\tby {} with {with}", self.policy.host_name);
         if let Some(tls) = &self.tls {
-            let _ = write!(text, "\r\n\t({tls})");
+            let _ = write!(text, "\r\n\t({})", tls.description);
         }
         let _ = write!(text, " id {}", self.message_id());
         if let [only] = transaction.recipients.as_slice() {
