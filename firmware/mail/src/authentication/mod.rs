@@ -218,7 +218,7 @@ fn is_within(name: &str, domain: &str) -> bool {
 }
 
 /// Whether an address belongs to the public network: not to this host, its link or a private network.
-fn is_public(peer: IpAddr) -> bool {
+pub(crate) fn is_public(peer: IpAddr) -> bool {
     match peer.to_canonical() {
         IpAddr::V4(v4) => {
             let shared = v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64;

@@ -12,7 +12,7 @@ use ::smtp::server::{Accepted, Answer, Incoming, Question, Refusal, Role, Sessio
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use crate::authentication::{self, Wish};
+use crate::authentication::{self, Wish, is_public};
 use crate::clock::unix_s;
 use crate::counters::count;
 use crate::delivery::Destination;
@@ -37,7 +37,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, wire: Wire, peer: IpAddr, role: R
     let session = Session::new(policy, peer, id.clone(), tls(&wire));
     let mut shell =
         Shell { session, shared, peer, role, id, room: Vec::new(), progress: Instant::now(), greeted: false };
-    if role == Role::Exchange && !shell.shared.admission.is_trusted(peer) && wire.has_spoken() {
+    if role == Role::Exchange && is_public(peer) && wire.has_spoken() {
         count(&shell.shared.counters.early_talkers, 1);
         shell.session.refuse_early_talker();
     }
