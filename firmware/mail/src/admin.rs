@@ -105,7 +105,12 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Reply, String>
             return aside(shared, move |shared| shared.store.aliases(domain.as_deref())).await.map(aliases);
         }
         Request::QueueList => {
-            return aside(shared, |shared| shared.store.queue(QUEUE_LIST_MAX)).await.map(queue);
+            let all = store::QueueFilter::default();
+            return aside(shared, move |shared| {
+                shared.store.queue(&all, 0, QUEUE_LIST_MAX).map(|page| page.0)
+            })
+            .await
+            .map(queue);
         }
         Request::ReceivingShow => return Ok(Reply::Receiving(shared.receiving.shown())),
         Request::ReceivingSet(change) => {
@@ -133,7 +138,7 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Reply, String>
             store.remove_alias(&address, target.as_deref()).await.map_err(sentence)?;
         }
         Request::QueueRetry { id } => {
-            store.queue_retry(id.map(QueueId), unix_ms()).await.map_err(sentence)?;
+            retry_queued(shared, id.map(QueueId)).await?;
         }
         Request::QueueDrop { id } => drop_queued(shared, QueueId(id)).await?,
         Request::SmarthostSet { host, user, password } => set_smarthost(shared, host, user, password).await?,
@@ -222,10 +227,33 @@ async fn hash(password: String) -> Result<store::PasswordHash, String> {
     hashed.map_err(|error| format!("the request failed: {error}"))?.map_err(|error| error.to_string())
 }
 
+async fn retry_queued(shared: &Arc<Shared>, id: Option<QueueId>) -> Result<(), String> {
+    let (store, now_ms) = (&shared.store, unix_ms());
+    let mut after = Some(0);
+    let ids = match id {
+        Some(id) => vec![id],
+        None => Vec::new(),
+    };
+    shared.worker.hurry();
+    if id.is_some() {
+        let changed = store.queue_change(ids, store::QueueChange::Retry, now_ms).await.map_err(sentence)?;
+        return if changed == 0 { Err(sentence(StoreError::NoSuchQueued)) } else { Ok(()) };
+    }
+    while let Some(from) = after {
+        let page =
+            aside(shared, move |shared| shared.store.queue(&store::QueueFilter::default(), from, 1_000));
+        let (entries, next) = page.await?;
+        let ids = entries.iter().map(|entry| entry.id).collect();
+        store.queue_change(ids, store::QueueChange::Retry, now_ms).await.map_err(sentence)?;
+        after = next;
+    }
+    Ok(())
+}
+
 async fn drop_queued(shared: &Arc<Shared>, id: QueueId) -> Result<(), String> {
-    let item =
-        shared.store.queue_item(id).map_err(sentence)?.ok_or(StoreError::NoSuchQueued).map_err(sentence)?;
-    give_up(&shared.worker, &item).await.map_err(sentence)
+    let item = shared.store.queue_claim_one(id).map_err(sentence)?;
+    let item = item.ok_or(StoreError::NoSuchQueued).map_err(sentence)?;
+    give_up(&shared.worker, &item, true).await.map_err(sentence)
 }
 
 async fn set_smarthost(

@@ -167,7 +167,7 @@ mod tests {
             connection_burst: 3,
             ..Limits::default()
         };
-        Admission::new(&limits, TryOut { allow_plaintext: false, trust_loopback })
+        Admission::new(&limits, TryOut { trust_loopback, ..TryOut::default() })
     }
 
     #[test]

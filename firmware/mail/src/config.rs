@@ -40,6 +40,35 @@ pub struct TryOut {
     pub allow_plaintext: bool,
     /// No pacing and no bounds for 127.0.0.1 and ::1.
     pub trust_loopback: bool,
+    /// Mail may go to addresses that are not of the public network, such as this machine's.
+    pub private_targets: bool,
+}
+
+/// How long other servers are waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct RelayTimes {
+    /// For a connection.
+    pub connect: Duration,
+    /// For a TLS handshake.
+    pub handshake: Duration,
+    /// For each reply (RFC 5321 4.5.3.2: two to five minutes).
+    pub reply: Duration,
+    /// For each piece of the message (RFC 5321 4.5.3.2.5).
+    pub send: Duration,
+    /// For the reply to the end of the message (RFC 5321 4.5.3.2.6).
+    pub end: Duration,
+}
+
+impl Default for RelayTimes {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(30),
+            handshake: Duration::from_mins(1),
+            reply: Duration::from_mins(5),
+            send: Duration::from_mins(3),
+            end: Duration::from_mins(10),
+        }
+    }
 }
 
 /// Bounds of the service.
@@ -74,6 +103,8 @@ pub struct Limits {
     pub send_timeout: Duration,
     /// Time for running transactions after the order to stop.
     pub stop_timeout: Duration,
+    /// How long other servers are waited for.
+    pub relay: RelayTimes,
 }
 
 impl Default for Limits {
@@ -92,6 +123,7 @@ impl Default for Limits {
             progress_timeout: Duration::from_mins(20),
             send_timeout: Duration::from_mins(1),
             stop_timeout: Duration::from_millis(400),
+            relay: RelayTimes::default(),
         }
     }
 }

@@ -68,6 +68,12 @@ counters! {
     failed,
     /// Delivery notices made.
     notices,
+    /// Notices that could not be delivered themselves, and were dropped.
+    double_bounces,
+    /// Connections to other servers.
+    sessions_out,
+    /// Messages sent over a connection that was there already.
+    sessions_reused,
 }
 
 /// Adds to a counter.

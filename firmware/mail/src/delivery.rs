@@ -15,7 +15,7 @@ use store::{
 
 use crate::clock::unix_ms;
 use crate::counters::{Counters, count};
-use crate::outgoing::notice;
+use crate::outgoing::{first_alarm_ms, notice};
 
 /// NOTIFY of a recipient that asked for nothing: failure and delay (RFC 3461 4.1).
 const NOTIFY_DEFAULT: u8 = 0b110;
@@ -300,15 +300,15 @@ pub(crate) fn outgoing(
     now_ms: u64,
 ) -> Option<Outgoing> {
     let recipient = |address| OutgoingRecipient { address, notify: NOTIFY_DEFAULT, original: None };
+    let expires_ms = now_ms + smtp::schedule::EXPIRE_S * 1000;
     (!recipients.is_empty()).then(|| Outgoing {
         sender: sender.to_owned(),
         recipients: recipients.into_iter().map(recipient).collect(),
         first_try_ms: now_ms,
-        expires_ms: now_ms + smtp::schedule::EXPIRE_S * 1000,
-        envelope_id: None,
-        return_full: false,
+        alarm_ms: first_alarm_ms(now_ms, expires_ms, None),
+        expires_ms,
         eight_bit,
-        smtp_utf8: false,
+        ..Outgoing::default()
     })
 }
 

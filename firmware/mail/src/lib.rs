@@ -41,7 +41,7 @@ use clap::Parser;
 use control::mail::Assignment;
 use tokio::signal::unix::{SignalKind, signal};
 
-pub use config::{Config, Limits, TryOut};
+pub use config::{Config, Limits, RelayTimes, TryOut};
 pub use error::MailError;
 pub use service::Service;
 pub use try_out::Options;

@@ -18,7 +18,7 @@ use crate::config::{Config, Limits, TryOut};
 use crate::counters::{Counters, count};
 use crate::delivery::DeliveryDesk;
 use crate::listen::{self, Protocols};
-use crate::outgoing::{Router, Worker};
+use crate::outgoing::{Connector, Router, Trust, Worker};
 use crate::password::Passwords;
 use crate::receiving::{self, Decisions};
 use crate::session::pop3::Maildrops;
@@ -221,7 +221,15 @@ async fn share(
     let admission = Admission::new(&config.limits, config.try_out);
     let host_name: Arc<str> = Arc::from(config.host_name.as_str());
     let addresses: Arc<[IpAddr]> = Arc::from(config.addresses.as_slice());
-    let router = Router::new(&config.name_servers, Arc::clone(&addresses), config.relay_port);
+    let router = Router::new(
+        &config.name_servers,
+        Arc::clone(&addresses),
+        Arc::clone(&host_name),
+        config.relay_port,
+        config.try_out.private_targets,
+    );
+    let trust = Trust::open(&config.data_dir).map_err(|error| MailError::Tls(error.to_string()))?;
+    let connector = Connector::new(Arc::clone(&host_name), config.limits.relay, trust);
     Ok(Shared {
         passwords: Arc::new(
             Passwords::new(store.clone(), Arc::clone(&counters), Arc::clone(&admission)).await?,
@@ -229,7 +237,7 @@ async fn share(
         authenticator: Authenticator::new(&config.name_servers, Arc::clone(&host_name)),
         receiving: Decisions::load(&store)?,
         delivery: DeliveryDesk::new(store.clone(), Arc::clone(&counters), Arc::clone(&host_name), addresses),
-        worker: Worker { store: store.clone(), counters: Arc::clone(&counters), host_name, router },
+        worker: Worker::new(store.clone(), Arc::clone(&counters), host_name, router, connector),
         policies: Policies::new(config),
         imap_limits: imap::Limits {
             message_max_bytes: config.limits.message_max_bytes,

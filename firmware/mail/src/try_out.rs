@@ -97,7 +97,11 @@ impl Options {
             ports: self.ports(),
             socket: Some(self.data.join("mail.sock")),
             relay_port: self.relay_port,
-            try_out: TryOut { allow_plaintext: self.allow_plaintext, trust_loopback: self.no_throttle },
+            try_out: TryOut {
+                allow_plaintext: self.allow_plaintext,
+                trust_loopback: self.no_throttle,
+                private_targets: true,
+            },
             limits: Limits {
                 message_max_bytes: self.message_max_bytes.unwrap_or(defaults.message_max_bytes),
                 ..defaults

@@ -1,4 +1,4 @@
-//! Delivery notices: a report that a message failed or waits (RFC 3461 to 3464, RFC 6522).
+//! Delivery notices: what became of a message (RFC 3461 6, RFC 3464, RFC 6522; RFC 6533 for UTF-8).
 
 use std::fmt::Write as _;
 
@@ -6,6 +6,8 @@ use crate::{date, header};
 
 /// Most octets of the original that go into a notice.
 pub const ORIGINAL_MAX_BYTES: usize = 256 * 1024;
+/// Longest text of others in one line of ours, in characters.
+const FIELD_CHARS_MAX: usize = 900;
 
 /// What a notice says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +16,34 @@ pub enum Kind {
     Failed,
     /// It was not delivered yet and is still tried.
     Delayed,
+    /// It is in its mailbox.
+    Delivered,
+    /// It was handed to a server that tells no more of it.
+    Relayed,
+    /// It was handed to a group or forwarded, where its way is not followed.
+    Expanded,
+}
+
+impl Kind {
+    fn action(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Delayed => "delayed",
+            Self::Delivered => "delivered",
+            Self::Relayed => "relayed",
+            Self::Expanded => "expanded",
+        }
+    }
+
+    fn subject(self) -> &'static str {
+        match self {
+            Self::Failed => "Message could not be delivered",
+            Self::Delayed => "Message is delayed",
+            Self::Delivered => "Message was delivered",
+            Self::Relayed => "Message was handed on",
+            Self::Expanded => "Message was handed to a group",
+        }
+    }
 }
 
 /// One recipient in a notice.
@@ -21,7 +51,7 @@ pub enum Kind {
 pub struct Recipient {
     /// Envelope recipient.
     pub address: String,
-    /// Original recipient where the sender gave one, with its type (RFC 3461 4.2).
+    /// ORCPT as it came: type, `;`, address in xtext (RFC 3461 4.2).
     pub original: Option<String>,
     /// Status code, such as `5.1.1`.
     pub status: String,
@@ -34,7 +64,7 @@ pub struct Recipient {
 /// All that a notice is made of.
 #[derive(Debug, Clone)]
 pub struct Notice<'a> {
-    /// Failed or delayed.
+    /// What it says.
     pub kind: Kind,
     /// Name of the server that reports.
     pub host_name: &'a str,
@@ -42,7 +72,7 @@ pub struct Notice<'a> {
     pub id: &'a str,
     /// Who is told: the envelope sender of the original, never empty.
     pub to: &'a str,
-    /// ENVID of the original (RFC 3461 4.4).
+    /// ENVID of the original as it came, in xtext (RFC 3461 4.4).
     pub envelope_id: Option<&'a str>,
     /// When the original was accepted, seconds since 1970.
     pub arrived_unix_s: u64,
@@ -54,8 +84,11 @@ pub struct Notice<'a> {
     pub recipients: &'a [Recipient],
     /// The original message.
     pub original: &'a [u8],
-    /// Return the whole original where it is small enough, not only its header.
+    /// Return the whole original where it is small enough, not only its header; only of what failed
+    /// (RFC 3461 4.3).
     pub return_full: bool,
+    /// The original was SMTPUTF8, so its sender reads a notice that is.
+    pub utf8: bool,
 }
 
 impl Notice<'_> {
@@ -63,17 +96,24 @@ impl Notice<'_> {
     pub fn compose(&self) -> Vec<u8> {
         let original = header::without_return_path(self.original);
         let header_bytes = header::summarize(original).bytes;
-        let full = self.return_full && original.len() <= ORIGINAL_MAX_BYTES;
+        let full = self.return_full && self.kind == Kind::Failed && original.len() <= ORIGINAL_MAX_BYTES;
         let returned_bytes = if full { original.len() } else { header_bytes.min(ORIGINAL_MAX_BYTES) };
         let returned = original.get(..returned_bytes).unwrap_or(original);
+        let global = self.utf8 && !original.get(..header_bytes).unwrap_or(original).is_ascii();
         let encoding = if returned.is_ascii() { "7bit" } else { "8bit" };
+        let whole = if returned.is_ascii() && !self.utf8 { "7bit" } else { "8bit" };
         let boundary = format!("=_{}_notice", self.id);
 
         let mut text = String::new();
-        self.write_header(&mut text, &boundary, encoding);
+        self.write_header(&mut text, &boundary, whole);
         self.write_explanation(&mut text, &boundary);
         self.write_status(&mut text, &boundary);
-        let kind = if full { "message/rfc822" } else { "text/rfc822-headers" };
+        let kind = match (full, global) {
+            (true, false) => "message/rfc822",
+            (true, true) => "message/global",
+            (false, false) => "text/rfc822-headers",
+            (false, true) => "message/global-headers",
+        };
         let _ = write!(
             text,
             "--{boundary}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
@@ -85,22 +125,20 @@ impl Notice<'_> {
     }
 
     fn write_header(&self, text: &mut String, boundary: &str, encoding: &str) {
-        let subject = match self.kind {
-            Kind::Failed => "Message could not be delivered",
-            Kind::Delayed => "Message is delayed",
-        };
-        let date = date::format(self.now_unix_s);
-        let (host, to, id) = (self.host_name, field(self.to), self.id);
+        let (subject, date) = (self.kind.subject(), date::format(self.now_unix_s));
+        let (host, to, id) = (self.host_name, self.field(self.to), self.id);
+        let report = if self.utf8 { "global-delivery-status" } else { "delivery-status" };
         let _ = write!(
             text,
             "Return-Path: <>\r\nDate: {date}\r\nFrom: Mail Delivery <mailer-daemon@{host}>\r\nTo: <{to}>\r\n\
              Subject: {subject}\r\nMessage-ID: <{id}@{host}>\r\nAuto-Submitted: auto-replied\r\n\
-             MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status;\r\n\
+             MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type={report};\r\n\
              \tboundary=\"{boundary}\"\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
         );
     }
 
     fn write_explanation(&self, text: &mut String, boundary: &str) {
+        let until = || date::format(self.expires_unix_s);
         let (what, next) = match self.kind {
             Kind::Failed => (
                 "Your message could not be delivered to the recipients below.",
@@ -108,12 +146,26 @@ impl Notice<'_> {
             ),
             Kind::Delayed => (
                 "Your message could not be delivered yet to the recipients below.",
-                format!("It is tried until {}. You need not do anything.", date::format(self.expires_unix_s)),
+                format!("It is tried until {}. You need not do anything.", until()),
+            ),
+            Kind::Delivered => (
+                "Your message was put into the mailboxes of the recipients below.",
+                "You asked to be told.".to_owned(),
+            ),
+            Kind::Relayed => (
+                "Your message was handed to a server that does not report deliveries.",
+                "You may hear no more of it unless it fails.".to_owned(),
+            ),
+            Kind::Expanded => (
+                "Your message was handed to everybody behind the addresses below.",
+                "You will not hear of each of them.".to_owned(),
             ),
         };
+        let (charset, encoding) = if self.utf8 { ("utf-8", "8bit") } else { ("us-ascii", "7bit") };
         let _ = write!(
             text,
-            "--{boundary}\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n\
+            "--{boundary}\r\nContent-Type: text/plain; charset={charset}\r\n\
+             Content-Transfer-Encoding: {encoding}\r\n\r\n\
              This is the mail server {}.\r\n\r\n{what}\r\n{next}\r\n\r\n",
             self.host_name
         );
@@ -121,37 +173,49 @@ impl Notice<'_> {
             let _ = write!(
                 text,
                 "<{}>\r\n    {} ({})\r\n\r\n",
-                field(&recipient.address),
-                field(&recipient.diagnostic),
-                field(&recipient.status)
+                self.field(&recipient.address),
+                self.field(&recipient.diagnostic),
+                self.field(&recipient.status)
             );
         }
     }
 
     /// RFC 3464 2.
     fn write_status(&self, text: &mut String, boundary: &str) {
-        let _ = write!(text, "--{boundary}\r\nContent-Type: message/delivery-status\r\n\r\n");
+        let kind = if self.utf8 { "message/global-delivery-status" } else { "message/delivery-status" };
+        let encoding = if self.utf8 { "8bit" } else { "7bit" };
+        let _ = write!(
+            text,
+            "--{boundary}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
+        );
         if let Some(envelope_id) = self.envelope_id {
-            let _ = write!(text, "Original-Envelope-Id: {}\r\n", field(envelope_id));
+            let _ = write!(text, "Original-Envelope-Id: {}\r\n", self.field(&decode_xtext(envelope_id)));
         }
         let arrived = date::format(self.arrived_unix_s);
         let _ = write!(text, "Reporting-MTA: dns; {}\r\nArrival-Date: {arrived}\r\n", self.host_name);
-        let action = match self.kind {
-            Kind::Failed => "failed",
-            Kind::Delayed => "delayed",
-        };
         for recipient in self.recipients {
             text.push_str("\r\n");
-            if let Some(original) = &recipient.original {
-                let _ = write!(text, "Original-Recipient: {}\r\n", field(original));
+            if let Some((kind, address)) = recipient.original.as_ref().and_then(|o| o.split_once(';')) {
+                let address = if kind.eq_ignore_ascii_case("utf-8") {
+                    address.to_owned()
+                } else {
+                    decode_xtext(address)
+                };
+                let _ =
+                    write!(text, "Original-Recipient: {}; {}\r\n", self.field(kind), self.field(&address));
             }
-            let (address, status) = (field(&recipient.address), field(&recipient.status));
             let _ = write!(
                 text,
-                "Final-Recipient: rfc822; {address}\r\nAction: {action}\r\nStatus: {status}\r\n"
+                "Final-Recipient: {}\r\nAction: {}\r\nStatus: {}\r\n",
+                self.typed_address(&recipient.address),
+                self.kind.action(),
+                self.field(&recipient.status)
             );
             if recipient.from_remote {
-                let _ = write!(text, "Diagnostic-Code: smtp; {}\r\n", field(&recipient.diagnostic));
+                let _ = write!(text, "Diagnostic-Code: smtp; {}\r\n", self.field(&recipient.diagnostic));
+            }
+            if matches!(self.kind, Kind::Failed | Kind::Delayed) {
+                let _ = write!(text, "Last-Attempt-Date: {}\r\n", date::format(self.now_unix_s));
             }
             if self.kind == Kind::Delayed {
                 let _ = write!(text, "Will-Retry-Until: {}\r\n", date::format(self.expires_unix_s));
@@ -159,11 +223,45 @@ impl Notice<'_> {
         }
         text.push_str("\r\n");
     }
+
+    /// An address with its type; outside ASCII as RFC 6533 3 has it.
+    fn typed_address(&self, address: &str) -> String {
+        if address.is_ascii() {
+            return format!("rfc822; {}", self.field(address));
+        }
+        if self.utf8 {
+            return format!("utf-8; {}", self.field(address));
+        }
+        let mut text = String::from("utf-8; ");
+        for letter in address.chars().take(FIELD_CHARS_MAX) {
+            if (' '..='~').contains(&letter) && !matches!(letter, '\\' | '+' | '=' | ' ') {
+                text.push(letter);
+            } else {
+                let _ = write!(text, "\\x{{{:02X}}}", u32::from(letter));
+            }
+        }
+        text
+    }
+
+    /// Text of others made fit for one line of ours.
+    fn field(&self, text: &str) -> String {
+        let fits =
+            |letter: char| if self.utf8 { !letter.is_control() } else { (' '..='~').contains(&letter) };
+        text.chars().take(FIELD_CHARS_MAX).map(|letter| if fits(letter) { letter } else { '?' }).collect()
+    }
 }
 
-/// Text of others made fit for one line of ours.
-fn field(text: &str) -> String {
-    text.chars().take(900).map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect()
+/// RFC 3461 4: `+` and two hexadecimal digits are one octet. What is no xtext stays as it is.
+fn decode_xtext(text: &str) -> String {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let hex = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        let octet = hex.filter(|_| *first == b'+').and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        octets.push(octet.unwrap_or(*first));
+        rest = if octet.is_some() { tail.get(2..).unwrap_or(&[]) } else { tail };
+    }
+    String::from_utf8(octets).unwrap_or_else(|_| text.to_owned())
 }
 
 #[cfg(test)]
@@ -173,23 +271,35 @@ mod tests {
     fn notice(kind: Kind, return_full: bool) -> String {
         let recipients = [Recipient {
             address: "x@far.test".into(),
-            original: Some("rfc822;y@far.test".into()),
+            original: Some("rfc822;y+2Bz@far.test".into()),
             status: "5.1.1".into(),
             diagnostic: "550 5.1.1 no\r\nInjected: yes".into(),
             from_remote: true,
         }];
+        let original = b"Return-Path: <a@b.test>\r\nSubject: hello\r\n\r\nsecret body\r\n";
+        compose(kind, &recipients, original, return_full, false)
+    }
+
+    fn compose(
+        kind: Kind,
+        recipients: &[Recipient],
+        original: &[u8],
+        return_full: bool,
+        utf8: bool,
+    ) -> String {
         let notice = Notice {
             kind,
             host_name: "mx.test",
             id: "n1",
             to: "a@b.test",
-            envelope_id: None,
+            envelope_id: Some("e+2Bf"),
             arrived_unix_s: 0,
             expires_unix_s: 86_400,
             now_unix_s: 60,
-            recipients: &recipients,
-            original: b"Return-Path: <a@b.test>\r\nSubject: hello\r\n\r\nsecret body\r\n",
+            recipients,
+            original,
             return_full,
+            utf8,
         };
         String::from_utf8(notice.compose()).unwrap()
     }
@@ -201,20 +311,48 @@ mod tests {
             "Return-Path: <>\r\n",
             "To: <a@b.test>\r\n",
             "report-type=delivery-status",
-            "Reporting-MTA: dns; mx.test\r\n",
-            "Original-Recipient: rfc822;y@far.test\r\nFinal-Recipient: rfc822; x@far.test\r\nAction: failed\r\nStatus: 5.1.1\r\nDiagnostic-Code: smtp; 550 5.1.1 no??Injected: yes\r\n",
+            "Original-Envelope-Id: e+f\r\nReporting-MTA: dns; mx.test\r\n",
+            "Original-Recipient: rfc822; y+z@far.test\r\nFinal-Recipient: rfc822; x@far.test\r\nAction: failed\r\nStatus: 5.1.1\r\nDiagnostic-Code: smtp; 550 5.1.1 no??Injected: yes\r\n",
             "Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: 7bit\r\n\r\nSubject: hello\r\n",
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(!text.contains("secret body") && !text.contains("\r\nInjected"));
         assert!(text.ends_with("--=_n1_notice--\r\n"));
+        assert!(notice(Kind::Failed, true).contains("Content-Type: message/rfc822\r\n"));
+        assert!(notice(Kind::Failed, true).contains("secret body"));
     }
 
     #[test]
-    fn a_delay_says_until_when() {
+    fn a_delay_says_until_when_and_returns_the_header_only() {
         let text = notice(Kind::Delayed, true);
-        assert!(text.contains("Action: delayed\r\n") && text.contains("secret body"));
+        assert!(text.contains("Action: delayed\r\n") && !text.contains("secret body"));
         assert!(text.contains("Will-Retry-Until: Fri, 02 Jan 1970 00:00:00 +0000\r\n"));
+        assert!(notice(Kind::Relayed, true).contains("Action: relayed\r\n"));
+    }
+
+    #[test]
+    fn addresses_outside_ascii_have_forms_of_their_own() {
+        let recipients = [Recipient {
+            address: "jörg@far.test".into(),
+            original: Some("utf-8;j\\x{F6}rg@far.test".into()),
+            status: "5.6.7".into(),
+            diagnostic: "no ü".into(),
+            from_remote: false,
+        }];
+        let original = "Subject: ü\r\n\r\nbody ü\r\n".as_bytes();
+        let global = compose(Kind::Failed, &recipients, original, true, true);
+        for part in [
+            "report-type=global-delivery-status",
+            "Content-Type: message/global-delivery-status\r\n",
+            "Original-Recipient: utf-8; j\\x{F6}rg@far.test\r\nFinal-Recipient: utf-8; jörg@far.test\r\n",
+            "Content-Type: message/global\r\nContent-Transfer-Encoding: 8bit\r\n\r\nSubject: ü",
+        ] {
+            assert!(global.contains(part), "{part} in {global}");
+        }
+        let headers = compose(Kind::Failed, &recipients, original, false, true);
+        assert!(headers.contains("Content-Type: message/global-headers\r\n"));
+        let plain = compose(Kind::Failed, &recipients, b"Subject: x\r\n\r\n", false, false);
+        assert!(plain.is_ascii() && plain.contains("Final-Recipient: utf-8; j\\x{F6}rg@far.test\r\n"));
     }
 }

@@ -91,7 +91,10 @@ pub use mailbox::{
 pub use metadata::{
     METADATA_ENTRIES_MAX, METADATA_NAME_BYTES_MAX, METADATA_VALUE_BYTES_MAX, MetadataEntry, metadata_name,
 };
-pub use queue::{DueItem, Outcome, Outgoing, OutgoingRecipient, QueueEntry, QueueId, Settlement};
+pub use queue::{
+    DeliverBy, DestinationState, DueItem, Outcome, Outgoing, OutgoingRecipient, PRIORITY_MAX, QueueChange,
+    QueueEntry, QueueFilter, QueueId, QueueTotals, Settled, Settlement, destination_of,
+};
 pub use replace::Replaced;
 pub use route::{Addressee, NotTaken, Route};
 pub use sorting::Visited;

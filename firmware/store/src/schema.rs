@@ -117,13 +117,12 @@ CREATE TABLE queue (
     attempts INTEGER NOT NULL,
     delay_noticed INTEGER NOT NULL,
     last_error TEXT);
-CREATE INDEX queue_by_time ON queue(next_ms);
-CREATE INDEX queue_by_message ON queue(message);
 ";
 
 /// Tables that came after the first release of the format, each kept by the module it belongs to. Their
 /// statements say IF NOT EXISTS: an older store gets them when it is opened.
-const LATER_TABLES: &[&str] = &[crate::acl::TABLES, crate::directory::LATER_TABLES, crate::metadata::TABLES];
+const LATER_TABLES: &[&str] =
+    &[crate::acl::TABLES, crate::directory::LATER_TABLES, crate::metadata::TABLES, crate::queue::TABLES];
 
 /// Columns that came later: table, column, declaration with its default.
 const LATER_COLUMNS: &[(&str, &str, &str)] = &[
@@ -152,12 +151,20 @@ const LATER_COLUMNS: &[(&str, &str, &str)] = &[
     ("accounts", "limit_messages_day", "INTEGER"),
     ("accounts", "limit_recipients_hour", "INTEGER"),
     ("accounts", "limit_recipients_day", "INTEGER"),
+    ("queue", "destination", "TEXT NOT NULL DEFAULT ''"),
+    ("queue", "rank", "INTEGER NOT NULL DEFAULT 9"),
+    ("queue", "held", "INTEGER NOT NULL DEFAULT 0"),
+    ("queue", "alarm_ms", "INTEGER NOT NULL DEFAULT 0"),
+    ("queued_messages", "priority", "INTEGER NOT NULL DEFAULT 0"),
+    ("queued_messages", "by_ms", "INTEGER"),
+    ("queued_messages", "by_options", "INTEGER NOT NULL DEFAULT 0"),
+    ("queued_messages", "account", "TEXT"),
     ("segments", "settled_bytes", "INTEGER"),
     ("usage", "warned", "INTEGER NOT NULL DEFAULT 0"),
 ];
 
 /// Indexes that came later, also on later columns; and rows that later tables begin with.
-const LATER_INDEXES: &[&str] = &[crate::directory::LATER_INDEXES];
+const LATER_INDEXES: &[&str] = &[crate::directory::LATER_INDEXES, crate::queue::INDEXES];
 
 /// Opens the connection that writes.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
@@ -237,7 +244,7 @@ fn bring_up_to_date(database: &Connection) -> Result<(), StoreError> {
     for indexes in LATER_INDEXES {
         database.execute_batch(indexes)?;
     }
-    Ok(())
+    crate::queue::bring_up_to_date(database)
 }
 
 /// A number of the store's own.

@@ -19,9 +19,9 @@ use crate::segment::{MESSAGE_BYTES_MAX, SegmentFiles};
 use crate::writer::{Cost, Shared, Writer};
 use crate::{
     Account, AccountId, Alias, Append, Appended, Body, BodyRef, Changes, CheckReport, Copied, Delivered,
-    Delivery, Domain, DueItem, Expunged, Mailbox, MailboxId, ModSeq, PasswordHash, QueueEntry, QueueId,
-    Quota, Resolution, Row, Settlement, Snapshot, SpecialUse, StoreError, StoreFlags, Stored, Subscription,
-    UidRanges, changes, check, delivery, mailbox, queue, schema, snapshots,
+    Delivery, Domain, Expunged, Mailbox, MailboxId, ModSeq, PasswordHash, QueueId, Quota, Resolution, Row,
+    Snapshot, SpecialUse, StoreError, StoreFlags, Stored, Subscription, UidRanges, changes, check, delivery,
+    mailbox, schema, snapshots,
 };
 
 /// Times a body is looked for again when it has been moved while it was read.
@@ -34,15 +34,16 @@ const READ_ATTEMPTS: usize = 3;
 /// nothing can be written any more and the process must end.
 #[derive(Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-struct Inner {
+/// What the clones of a handle share.
+pub(crate) struct Inner {
     // The order matters: the writer ends before the lock is let go.
-    writer: Writer,
-    readers: Readers,
-    shared: Shared,
-    claimed: Mutex<HashSet<QueueId>>,
+    pub(crate) writer: Writer,
+    pub(crate) readers: Readers,
+    pub(crate) shared: Shared,
+    pub(crate) claimed: Mutex<HashSet<QueueId>>,
     domains: DomainMemory,
     recents: Recents,
     dir: PathBuf,
@@ -369,69 +370,6 @@ impl Store {
         self.inner.shared.watchers.subscribe(mailbox)
     }
 
-    // --- queue ---
-
-    /// Recipients whose time has come, oldest first, claimed until settled or released. Claims live
-    /// in memory: after a restart everything unsettled is due again.
-    pub fn claim_due(&self, now_ms: u64, limit: usize) -> Result<Vec<DueItem>, StoreError> {
-        let mut claimed = self.claimed();
-        let items = self.inner.readers.read(|database| queue::due(database, now_ms, limit, &claimed))?;
-        claimed.extend(items.iter().map(|item| item.id));
-        Ok(items)
-    }
-
-    /// Gives claims back unsettled.
-    pub fn release_claims(&self, ids: &[QueueId]) {
-        let mut claimed = self.claimed();
-        for id in ids {
-            claimed.remove(id);
-        }
-    }
-
-    /// When the next unclaimed recipient is due, milliseconds since 1970.
-    pub fn next_due_ms(&self) -> Result<Option<u64>, StoreError> {
-        let claimed = self.claimed();
-        self.inner.readers.read(|database| queue::next_due_ms(database, &claimed))
-    }
-
-    /// Records outcomes and, in the same transaction, delivers a notice about them. The claims end
-    /// when it succeeds; after an error they stay, so that it can be tried again.
-    pub async fn settle(
-        &self,
-        settlements: Vec<Settlement>,
-        notice: Option<Delivery>,
-    ) -> Result<Option<Delivered>, StoreError> {
-        let ids: Vec<QueueId> = settlements.iter().map(|settlement| settlement.id).collect();
-        let cost = match &notice {
-            Some(notice) => growing_by([&notice.body])?,
-            None => Cost::SMALL,
-        };
-        let run = move |ledger: &mut crate::writer::Ledger| ledger.settle(&settlements, notice.as_ref());
-        let delivered = self.inner.writer.submit(cost, run).await?;
-        self.release_claims(&ids);
-        Ok(delivered)
-    }
-
-    /// All recipients in the queue, oldest first, at most `limit`.
-    pub fn queue(&self, limit: usize) -> Result<Vec<QueueEntry>, StoreError> {
-        self.inner.readers.read(|database| queue::list(database, limit))
-    }
-
-    /// Makes one recipient, or all, due now.
-    pub async fn queue_retry(&self, id: Option<QueueId>, now_ms: u64) -> Result<(), StoreError> {
-        self.small(move |ledger| ledger.queue_retry(id, now_ms)).await
-    }
-
-    /// One claimed or waiting recipient by number, for giving it up.
-    pub fn queue_item(&self, id: QueueId) -> Result<Option<DueItem>, StoreError> {
-        self.inner.readers.read(|database| queue::item(database, id))
-    }
-
-    /// Changes when something was queued, settled or made due.
-    pub fn watch_queue(&self) -> watch::Receiver<u64> {
-        self.inner.shared.queue.subscribe()
-    }
-
     // --- care ---
 
     /// Verifies everything: database, counts, every body's checksum. Long; call it where blocking is
@@ -454,10 +392,6 @@ impl Store {
 
     pub(crate) fn domain_memory(&self) -> &DomainMemory {
         &self.inner.domains
-    }
-
-    fn claimed(&self) -> std::sync::MutexGuard<'_, HashSet<QueueId>> {
-        self.inner.claimed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads a body where the caller saw it, and where it has been moved to if it is not there.

@@ -306,10 +306,8 @@ async fn local_and_remote_recipients_are_stored_together() {
         recipients: vec![OutgoingRecipient { address: "x@far.test".to_owned(), notify: 6, original: None }],
         first_try_ms: 0,
         expires_ms: 1,
-        envelope_id: None,
-        return_full: false,
         eight_bit: true,
-        smtp_utf8: false,
+        ..Outgoing::default()
     };
     let delivery = Delivery { outgoing: Some(outgoing), body: body("both"), ..delivery("both", &[t.bob]) };
     let delivered = t.store.deliver(delivery).await.unwrap();

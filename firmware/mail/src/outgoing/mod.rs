@@ -1,11 +1,27 @@
 //! The outgoing queue: when, where to, and what is said about it.
+//!
+//! `worker` finds destinations with something due and gives out sessions as `smtp::dispatch` says;
+//! `session` works one destination's messages off over one connection; `route` and `connect` find the
+//! server and get it ready; `judge` decides what an answer means, and `settle` writes that down with the
+//! notices, in the transaction that ends the claim.
 
-mod attempt;
+mod alarm;
+mod connect;
+mod judge;
+mod letter;
 pub(crate) mod notice;
+mod pool;
 mod route;
+mod session;
+mod settle;
 mod smarthost;
+mod trust;
 mod worker;
 
+pub(crate) use connect::Connector;
+pub(crate) use judge::first_alarm_ms;
 pub(crate) use route::Router;
+pub(crate) use settle::give_up;
 pub(crate) use smarthost::{SETTING as SMARTHOST_SETTING, Smarthost};
-pub(crate) use worker::{Worker, give_up};
+pub(crate) use trust::Trust;
+pub(crate) use worker::Worker;

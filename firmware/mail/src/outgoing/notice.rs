@@ -27,6 +27,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) expires_ms: u64,
     pub(crate) envelope_id: Option<&'a str>,
     pub(crate) return_full: bool,
+    /// The original was SMTPUTF8.
+    pub(crate) utf8: bool,
 }
 
 /// Writes the notice; none where the original was a notice itself (RFC 5321 4.5.5).
@@ -40,11 +42,15 @@ pub(crate) fn compose(
         return None;
     }
     let now_ms = unix_ms();
-    let now = Terms { accepted_ms: now_ms, expires_ms: now_ms, envelope_id: None, return_full: false };
+    let now =
+        Terms { accepted_ms: now_ms, expires_ms: now_ms, envelope_id: None, return_full: false, utf8: false };
     let terms = terms.unwrap_or(now);
     let letter = match kind {
         Kind::Failed => 'f',
         Kind::Delayed => 'd',
+        Kind::Delivered => 's',
+        Kind::Relayed => 'r',
+        Kind::Expanded => 'e',
     };
     let notice = Notice {
         kind,
@@ -58,6 +64,7 @@ pub(crate) fn compose(
         recipients: about.recipients,
         original: about.original,
         return_full: terms.return_full,
+        utf8: terms.utf8,
     };
     Some(notice.compose())
 }

@@ -1,7 +1,7 @@
 //! The server that takes all outgoing mail, where the administrator named one.
 
 use serde::{Deserialize, Serialize};
-use smtp::server::Credentials;
+use smtp::client::Credentials;
 
 /// Name of the store's setting.
 pub(crate) const SETTING: &str = "smarthost";

@@ -71,7 +71,7 @@ pub fn config(domain: &str, address: IpAddr, data: &Path) -> Config {
         },
         socket: Some(data.join("mail.sock")),
         relay_port: SMTP,
-        try_out: TryOut::default(),
+        try_out: TryOut { private_targets: true, ..TryOut::default() },
         limits: Limits::default(),
     }
 }

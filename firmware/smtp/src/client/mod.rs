@@ -1,20 +1,20 @@
-//! The sending side: one message to one server (RFC 5321 3.3, RFC 2920, RFC 3207, RFC 4954).
+//! The sending side: any number of messages to one server (RFC 5321 3.3, RFC 3207, RFC 4954).
 //!
-//! The shell connects, then calls [`Client::poll`] and does what it says, feeding what it reads, until
-//! [`Step::Done`]. Each recipient then has its [`Verdict`].
+//! The shell connects, then calls [`Client::poll`] and does what it says, feeding what it reads. At
+//! [`Step::Ready`] it takes the verdicts of the message before, and begins the next one or says good-bye.
 
+mod offers;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
-use std::collections::VecDeque;
-use std::fmt::Write;
+use sasl::ChannelBinding;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+pub use offers::Offers;
+use transaction::{Transaction, sensible};
 
 use crate::Reply;
 use crate::reply::{ReplyError, take_reply};
-use crate::server::Credentials;
 
 /// Most recipients in one transaction (RFC 5321 4.5.3.1.8 promises 100).
 pub const RECIPIENTS_MAX: usize = 100;
@@ -32,23 +32,81 @@ pub enum TlsUse {
     Never,
 }
 
-/// What is to be sent.
+/// User and password at a smarthost.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// User name.
+    pub user: String,
+    /// Password, in clear.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// How a session is begun.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct Hello {
     /// Name to greet with.
     pub host_name: String,
-    /// Envelope sender; empty for a notice.
-    pub sender: String,
-    /// Envelope recipients, at most [`RECIPIENTS_MAX`].
-    pub recipients: Vec<String>,
-    /// Octets of the message.
-    pub size_bytes: u64,
-    /// Whether it has octets above 127.
-    pub eight_bit: bool,
     /// Whether the connection is to be protected.
     pub tls: TlsUse,
     /// User and password for a smarthost; only sent over TLS.
     pub credentials: Option<Credentials>,
+    /// What SCRAM-SHA-256-PLUS binds to, where TLS is already on.
+    pub binding: ChannelBinding,
+}
+
+/// One message's envelope.
+#[derive(Debug, Clone, Default)]
+pub struct Envelope {
+    /// Envelope sender; empty for a notice.
+    pub sender: String,
+    /// Envelope recipients, at most [`RECIPIENTS_MAX`].
+    pub recipients: Vec<Recipient>,
+    /// Octets of the message, exactly.
+    pub size_bytes: u64,
+    /// Whether it has octets above 127.
+    pub eight_bit: bool,
+    /// Whether only BINARYMIME carries it.
+    pub binary: bool,
+    /// Whether sender or header need SMTPUTF8; recipients are looked at one by one.
+    pub utf8: bool,
+    /// Whether REQUIRETLS was demanded; TLS itself is the shell's matter.
+    pub require_tls: bool,
+    /// ENVID, in xtext.
+    pub envelope_id: Option<String>,
+    /// RET, where it was given.
+    pub return_full: Option<bool>,
+    /// BY, in seconds from now.
+    pub deliver_by: Option<DeliverBy>,
+    /// MT-PRIORITY.
+    pub priority: i8,
+}
+
+/// A deadline as it is passed on (RFC 2852).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeliverBy {
+    /// Seconds from now; over already when negative.
+    pub seconds: i64,
+    /// Mode R.
+    pub return_late: bool,
+    /// Mode T.
+    pub trace: bool,
+}
+
+/// One envelope recipient.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recipient {
+    /// Its address.
+    pub address: String,
+    /// NOTIFY, where it was given: bit 0 SUCCESS, bit 1 FAILURE, bit 2 DELAY; 0 is NEVER.
+    pub notify: Option<u8>,
+    /// ORCPT, as it came.
+    pub original: Option<String>,
 }
 
 /// What became of one recipient.
@@ -62,6 +120,24 @@ pub enum Verdict {
     Refused(Reply),
 }
 
+impl Verdict {
+    /// What was said.
+    pub fn reply(&self) -> &Reply {
+        match self {
+            Self::Delivered(reply) | Self::Deferred(reply) | Self::Refused(reply) => reply,
+        }
+    }
+}
+
+/// How the text goes over the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Dots doubled, and its end.
+    Dots,
+    /// As it is (BDAT).
+    Chunk,
+}
+
 /// What the shell does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -69,24 +145,28 @@ pub enum Step {
     Read,
     /// Send the output, do the handshake, call [`Client::tls_started`].
     StartTls,
-    /// Send the output, then the message with its dots doubled and its end, call [`Client::message_sent`].
-    SendMessage,
+    /// Send the output, then the message, call [`Client::message_sent`].
+    SendMessage(Form),
+    /// No message is under way: [`Client::take_verdicts`], then [`Client::begin`] or [`Client::quit`].
+    Ready,
     /// Send the output and close.
     Done,
 }
 
-/// One message on its way to one server.
+/// One session with one server.
 #[derive(Debug)]
 pub struct Client {
-    plan: Plan,
+    hello: Hello,
     state: State,
     input: Vec<u8>,
     output: Vec<u8>,
     offers: Offers,
-    to_send: VecDeque<Envelope>,
-    expected: VecDeque<Envelope>,
-    verdicts: Vec<Option<Verdict>>,
-    begun: bool,
+    login: Option<sasl::Client>,
+    transaction: Option<Transaction>,
+    /// The server may still think of a message that came to nothing.
+    dirty: bool,
+    /// Why there is no session.
+    failure: Option<Reply>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,47 +176,28 @@ enum State {
     Helo,
     StartTls,
     Handshake,
-    AuthUser,
-    AuthPassword,
-    AuthEnd,
+    Login,
+    Ready,
+    Probe,
     Envelope,
     Message { real: bool },
     End { real: bool },
     Done,
 }
 
-/// What the server offered in its answer to EHLO.
-#[derive(Debug, Clone, Copy, Default)]
-struct Offers {
-    starttls: bool,
-    pipelining: bool,
-    eight_bit: bool,
-    size: bool,
-    size_max_bytes: u64,
-    auth_plain: bool,
-    auth_login: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Envelope {
-    Mail,
-    Rcpt(usize),
-    Data,
-}
-
 impl Client {
     /// A session that waits for the server's greeting.
-    pub fn new(plan: Plan) -> Self {
+    pub fn new(hello: Hello) -> Self {
         Self {
-            verdicts: vec![None; plan.recipients.len()],
-            plan,
+            hello,
             state: State::Greeting,
             input: Vec::new(),
             output: Vec::new(),
             offers: Offers::default(),
-            to_send: VecDeque::new(),
-            expected: VecDeque::new(),
-            begun: false,
+            login: None,
+            transaction: None,
+            dirty: false,
+            failure: None,
         }
     }
 
@@ -150,34 +211,65 @@ impl Client {
         std::mem::take(&mut self.output)
     }
 
-    /// TLS is on.
-    pub fn tls_started(&mut self) {
+    /// TLS is on; what was read before is forgotten (RFC 3207 4.2).
+    pub fn tls_started(&mut self, binding: ChannelBinding) {
         self.input.clear();
-        self.plan.tls = TlsUse::On;
+        self.hello.tls = TlsUse::On;
+        self.hello.binding = binding;
         self.say_ehlo();
     }
 
-    /// The message and its end are sent.
+    /// The message is sent, with its end where its form has one.
     pub fn message_sent(&mut self) {
         self.state = State::End { real: true };
     }
 
     /// The connection broke or took too long; recipients without a verdict are tried again.
     pub fn lost(&mut self, reason: &str) {
-        self.finish_all(&Reply::with_text(451, "4.4.2", reason));
+        self.end(&Reply::with_text(451, "4.4.2", reason));
         self.state = State::Done;
     }
 
-    /// Whether the server let the message begin. If not, the verdicts are about the server, and another
-    /// one may take the message.
-    pub fn has_begun(&self) -> bool {
-        self.begun
+    /// Says good-bye; only when ready.
+    pub fn quit(&mut self) {
+        if self.state != State::Done {
+            self.say("QUIT");
+            self.state = State::Done;
+        }
     }
 
-    /// One verdict per recipient, in order.
-    pub fn into_verdicts(self) -> Vec<Verdict> {
+    /// Asks whether the session still lives, before a message is trusted to it; only when ready.
+    pub fn probe(&mut self) {
+        self.say("RSET");
+        self.dirty = false;
+        self.state = State::Probe;
+    }
+
+    /// What the server offers; known when ready.
+    pub fn offers(&self) -> &Offers {
+        &self.offers
+    }
+
+    /// Whether TLS is on.
+    pub fn is_secret(&self) -> bool {
+        self.hello.tls == TlsUse::On
+    }
+
+    /// Why there is no session, once it is over.
+    pub fn failure(&self) -> Option<&Reply> {
+        self.failure.as_ref()
+    }
+
+    /// Whether the message under way has had any answer: if not, it may go over another connection.
+    pub fn was_answered(&self) -> bool {
+        self.transaction.as_ref().is_some_and(Transaction::was_answered)
+    }
+
+    /// One verdict per recipient of the message that came to its end, in order.
+    pub fn take_verdicts(&mut self) -> Option<Vec<Verdict>> {
         let lost = || Verdict::Deferred(Reply::new(451, "4.4.2", "The session ended early"));
-        self.verdicts.into_iter().map(|verdict| verdict.unwrap_or_else(lost)).collect()
+        let verdicts = self.transaction.take()?.verdicts;
+        Some(verdicts.into_iter().map(|verdict| verdict.unwrap_or_else(lost)).collect())
     }
 
     /// Goes on as far as it can.
@@ -185,8 +277,9 @@ impl Client {
         loop {
             match self.state {
                 State::Done => return Step::Done,
+                State::Ready => return Step::Ready,
                 State::Handshake => return Step::StartTls,
-                State::Message { real: true } => return Step::SendMessage,
+                State::Message { real: true } => return Step::SendMessage(self.form()),
                 State::Message { real: false } => {
                     // Every recipient was refused, but the server waits for text (RFC 2920 3.1).
                     self.output.extend_from_slice(b".\r\n");
@@ -202,7 +295,7 @@ impl Client {
     }
 
     fn broken(&mut self, error: ReplyError) {
-        self.finish_all(&Reply::with_text(451, "4.5.0", error.to_string()));
+        self.end(&Reply::with_text(451, "4.5.0", error.to_string()));
         self.state = State::Done;
     }
 
@@ -212,7 +305,7 @@ impl Client {
     }
 
     fn say_ehlo(&mut self) {
-        self.say(&format!("EHLO {}", self.plan.host_name));
+        self.say(&format!("EHLO {}", self.hello.host_name));
         self.state = State::Ehlo;
     }
 
@@ -220,62 +313,46 @@ impl Client {
         match self.state {
             State::Greeting if reply.code == 220 => self.say_ehlo(),
             State::Ehlo if reply.is_positive() => self.greeted(reply),
-            State::Ehlo if reply.is_permanent() && self.plan.tls != TlsUse::Required => {
-                self.say(&format!("HELO {}", self.plan.host_name));
+            State::Ehlo if reply.is_permanent() && self.hello.tls != TlsUse::Required => {
+                self.say(&format!("HELO {}", self.hello.host_name));
                 self.state = State::Helo;
             }
             State::Helo if reply.is_positive() => self.secured(),
             State::StartTls if reply.code == 220 => self.state = State::Handshake,
-            State::StartTls if self.plan.tls == TlsUse::Offered => self.secured(),
-            State::AuthUser if reply.code == 334 => self.say_credential(|c| &c.user, State::AuthPassword),
-            State::AuthPassword if reply.code == 334 => {
-                self.say_credential(|c| &c.password, State::AuthEnd);
-            }
-            State::AuthEnd if reply.code == 235 => self.begin_envelope(),
-            // A wrong password here is ours to mend, so the mail waits for it.
-            State::AuthUser | State::AuthPassword | State::AuthEnd => {
-                let text = format!("The smarthost refused the login: {reply}");
-                self.give_up(&Reply::with_text(454, "4.7.0", text));
-            }
+            State::StartTls if self.hello.tls == TlsUse::Offered && reply.code != 421 => self.secured(),
+            State::Login => self.handle_login(reply),
+            State::Probe if reply.is_positive() => self.state = State::Ready,
             State::Envelope => self.handle_envelope(reply),
-            State::End { real: true } => {
-                self.finish_all(reply);
-                self.quit();
+            State::End { real } => {
+                if let Some(transaction) = self.transaction.as_mut().filter(|_| real) {
+                    transaction.finish_all(reply);
+                }
+                if reply.code == 421 {
+                    return self.give_up(reply);
+                }
+                self.end_transaction(!real);
             }
-            State::End { real: false } => self.quit(),
             _ => self.give_up(reply),
         }
     }
 
-    /// Everybody without a verdict gets this one.
-    fn finish_all(&mut self, reply: &Reply) {
-        let verdict = verdict(reply);
-        for open in self.verdicts.iter_mut().filter(|verdict| verdict.is_none()) {
-            *open = Some(verdict.clone());
+    /// The session and the message in it end with this.
+    fn end(&mut self, reply: &Reply) {
+        match &mut self.transaction {
+            Some(transaction) => transaction.finish_all(reply),
+            None => self.failure = Some(reply.clone()),
         }
     }
 
     fn give_up(&mut self, reply: &Reply) {
-        // A positive reply that makes no sense here is the server's fault and may pass.
-        let reply = if reply.is_positive() {
-            Reply::with_text(451, "4.5.0", format!("Unexpected answer: {reply}"))
-        } else {
-            reply.clone()
-        };
-        self.finish_all(&reply);
+        self.end(&sensible(reply));
         self.quit();
-    }
-
-    fn quit(&mut self) {
-        self.say("QUIT");
-        self.state = State::Done;
     }
 
     fn greeted(&mut self, reply: &Reply) {
         self.offers = Offers::parse(&reply.text);
-        let starttls = self.offers.starttls;
-        match self.plan.tls {
-            TlsUse::Offered | TlsUse::Required if starttls => {
+        match self.hello.tls {
+            TlsUse::Offered | TlsUse::Required if self.offers.starttls => {
                 self.say("STARTTLS");
                 self.state = State::StartTls;
             }
@@ -284,134 +361,67 @@ impl Client {
     }
 
     fn secured(&mut self) {
-        if self.plan.tls == TlsUse::Required {
+        if self.hello.tls == TlsUse::Required {
             return self.give_up(&Reply::new(454, "4.7.0", "The server offers no TLS, which is required"));
         }
-        match &self.plan.credentials {
-            None => self.begin_envelope(),
-            Some(_) if self.plan.tls != TlsUse::On => {
-                self.give_up(&Reply::new(454, "4.7.0", "The password is not sent without TLS"));
+        let Some(credentials) = self.hello.credentials.clone() else {
+            self.state = State::Ready;
+            return;
+        };
+        if self.hello.tls != TlsUse::On {
+            return self.give_up(&Reply::new(454, "4.7.0", "The password is not sent without TLS"));
+        }
+        let offered = self.offers.auth.iter().map(String::as_str);
+        let Some(mechanism) = sasl::Client::choose(offered, &self.hello.binding) else {
+            let text = "The smarthost offers no AUTH that is known here: SCRAM-SHA-256, PLAIN, LOGIN";
+            return self.give_up(&Reply::new(454, "4.7.0", text));
+        };
+        match sasl::Client::new(mechanism, &credentials.user, &credentials.password, &self.hello.binding) {
+            Ok(mut login) => {
+                let initial = login.initial().map(|initial| format!(" {}", sasl::encode(&initial)));
+                self.say(&format!("AUTH {}{}", mechanism.name(), initial.unwrap_or_default()));
+                self.login = Some(login);
+                self.state = State::Login;
             }
-            Some(credentials) if self.offers.auth_plain => {
-                let secret = format!("\0{}\0{}", credentials.user, credentials.password);
-                self.say(&format!("AUTH PLAIN {}", STANDARD.encode(secret)));
-                self.state = State::AuthEnd;
-            }
-            Some(_) if self.offers.auth_login => {
-                self.say("AUTH LOGIN");
-                self.state = State::AuthUser;
-            }
-            Some(_) => {
-                self.give_up(&Reply::new(454, "4.7.0", "The smarthost offers neither AUTH PLAIN nor LOGIN"));
-            }
+            Err(error) => self.give_up(&Reply::with_text(454, "4.7.0", error.to_string())),
         }
     }
 
-    fn say_credential(&mut self, pick: fn(&Credentials) -> &String, next: State) {
-        let text = self.plan.credentials.as_ref().map(|c| STANDARD.encode(pick(c))).unwrap_or_default();
-        self.say(&text);
-        self.state = next;
-    }
-
-    fn begin_envelope(&mut self) {
-        self.begun = true;
-        let limit = self.offers.size_max_bytes;
-        if limit > 0 && self.plan.size_bytes > limit {
-            let text = format!("The message is larger than the {limit} octets that server takes");
-            return self.give_up(&Reply::with_text(552, "5.3.4", text));
-        }
-        self.to_send.push_back(Envelope::Mail);
-        self.to_send.extend((0..self.plan.recipients.len()).map(Envelope::Rcpt));
-        self.to_send.push_back(Envelope::Data);
-        self.state = State::Envelope;
-        self.send_envelope();
-    }
-
-    /// Sends all of it at once where the server allows it, else the next command.
-    fn send_envelope(&mut self) {
-        while let Some(command) = self.to_send.pop_front() {
-            let line = match command {
-                Envelope::Mail => self.mail_line(),
-                Envelope::Rcpt(index) => {
-                    format!("RCPT TO:<{}>", self.plan.recipients.get(index).map_or("", String::as_str))
-                }
-                Envelope::Data => "DATA".to_owned(),
-            };
-            self.say(&line);
-            self.expected.push_back(command);
-            if !self.offers.pipelining {
+    fn handle_login(&mut self, reply: &Reply) {
+        let Some(login) = &mut self.login else { return self.give_up(reply) };
+        if reply.code == 235 {
+            // Some servers put the last message of SCRAM here.
+            if login.is_done() || login.challenge(&reply.text).is_ok_and(|_| login.is_done()) {
+                self.login = None;
+                self.state = State::Ready;
                 return;
             }
+            let text = "The smarthost did not prove that it knows the password";
+            return self.give_up(&Reply::new(454, "4.7.0", text));
         }
-    }
-
-    fn mail_line(&self) -> String {
-        let mut line = format!("MAIL FROM:<{}>", self.plan.sender);
-        if self.offers.size {
-            let _ = write!(line, " SIZE={}", self.plan.size_bytes);
+        if reply.code != 334 {
+            // A wrong password here is ours to mend, so the mail waits for it.
+            let text = format!("The smarthost refused the login: {reply}");
+            return self.give_up(&Reply::with_text(454, "4.7.0", text));
         }
-        if self.offers.eight_bit && self.plan.eight_bit {
-            line += " BODY=8BITMIME";
-        }
-        line
-    }
-
-    fn handle_envelope(&mut self, reply: &Reply) {
-        match self.expected.pop_front() {
-            Some(Envelope::Mail) if !reply.is_positive() => self.finish_all(reply),
-            Some(Envelope::Rcpt(index)) if !reply.is_positive() => {
-                if let Some(open @ None) = self.verdicts.get_mut(index) {
-                    *open = Some(verdict(reply));
-                }
+        match login.challenge(&reply.text) {
+            Ok(answer) => {
+                let line = sasl::encode(&answer);
+                self.say(&line);
             }
-            Some(Envelope::Mail | Envelope::Rcpt(_)) => {}
-            Some(Envelope::Data) if reply.code == 354 => {
-                let real = self.verdicts.iter().any(Option::is_none);
-                self.state = State::Message { real };
-                return;
+            Err(error) => {
+                self.say("*");
+                self.give_up(&Reply::with_text(454, "4.7.0", format!("The login at the smarthost: {error}")));
             }
-            Some(Envelope::Data) | None => return self.give_up(reply),
-        }
-        let nobody_left = self.verdicts.iter().all(Option::is_some);
-        if self.expected.is_empty() && nobody_left {
-            self.quit();
-        } else if self.expected.is_empty() {
-            self.send_envelope();
         }
     }
 }
 
+/// By the first digit of the code: an enhanced status of another class is none (RFC 2034 4).
 fn verdict(reply: &Reply) -> Verdict {
     match reply.code {
         200..400 => Verdict::Delivered(reply.clone()),
         500.. => Verdict::Refused(reply.clone()),
         _ => Verdict::Deferred(reply.clone()),
-    }
-}
-
-impl Offers {
-    fn parse(text: &str) -> Self {
-        let mut offers = Self::default();
-        for line in text.lines().skip(1) {
-            let line = line.to_ascii_uppercase();
-            let mut words = line.split([' ', '=']).filter(|word| !word.is_empty());
-            match words.next() {
-                Some("STARTTLS") => offers.starttls = true,
-                Some("PIPELINING") => offers.pipelining = true,
-                Some("8BITMIME") => offers.eight_bit = true,
-                Some("SIZE") => {
-                    offers.size = true;
-                    offers.size_max_bytes = words.next().and_then(|n| n.parse().ok()).unwrap_or(0);
-                }
-                Some("AUTH") => {
-                    for mechanism in words {
-                        offers.auth_plain |= mechanism == "PLAIN";
-                        offers.auth_login |= mechanism == "LOGIN";
-                    }
-                }
-                _ => {}
-            }
-        }
-        offers
     }
 }
