@@ -73,9 +73,9 @@ fn end(out: &mut Vec<u8>, plan: &Plan, message: &Wanted, keywords: &[String]) {
     if message.seen_now && !plan.items.contains(&FetchItem::Flags) {
         out.extend_from_slice(b" FLAGS ");
         write_flags(out, message.entry.flags, keywords);
-        if plan.condstore && !plan.items.contains(&FetchItem::ModSeq) {
-            let _ = write!(out, " MODSEQ ({})", message.entry.modseq);
-        }
+    }
+    if message.seen_now && plan.condstore && !plan.items.contains(&FetchItem::ModSeq) {
+        let _ = write!(out, " MODSEQ ({})", message.entry.modseq);
     }
     out.extend_from_slice(b")\r\n");
 }
