@@ -49,7 +49,7 @@ pub const PARTS_MAX: usize = 1_000;
 /// How deep parts may nest; a deeper multipart is one opaque part.
 pub const DEPTH_MAX: usize = 40;
 /// Header fields looked at in one header.
-pub const FIELDS_MAX: usize = 4_000;
+pub const FIELDS_MAX: usize = 250_000;
 /// Addresses listed in one field of an ENVELOPE.
 pub const ADDRESSES_MAX: usize = 1_000;
 /// Longest header value that goes into a summary, in bytes; the raw header has all of it.

@@ -119,6 +119,7 @@ fn split_unquoted(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn unquote(value: &[u8]) -> Vec<u8> {
+    let value = skip_comment(value);
     let Some(inner) = value.strip_prefix(b"\"") else {
         return strip_comments(value).trim_ascii().to_vec();
     };
@@ -132,6 +133,14 @@ fn unquote(value: &[u8]) -> Vec<u8> {
         }
     }
     out
+}
+
+/// Text behind a comment that stands at its beginning.
+fn skip_comment(value: &[u8]) -> &[u8] {
+    if !value.starts_with(b"(") {
+        return value;
+    }
+    memchr::memchr(b')', value).and_then(|end| value.get(end + 1..)).unwrap_or_default().trim_ascii_start()
 }
 
 /// Text before a comment; comments inside a MIME value are rare and never in its middle.
@@ -225,6 +234,8 @@ mod tests {
         assert_eq!(found.raw_parameter(b"CHARSET"), Some(&b"utf-8"[..]));
         assert_eq!(found.raw_parameter(b"name"), Some(&b"a b.html"[..]));
         assert_eq!(found.parameters.len(), 2);
+        let commented = ContentType::of(b"Content-Type: text/plain; charset=(really) utf-8 (yes)\r\n", false);
+        assert_eq!(commented.raw_parameter(b"charset"), Some(&b"utf-8"[..]));
         assert_eq!(ContentType::of(b"Content-Type: nonsense\r\n", false), ContentType::plain_text());
         assert!(ContentType::of(b"", true).is_message());
     }

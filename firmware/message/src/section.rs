@@ -1,6 +1,7 @@
 //! Cutting sections out of a message: RFC 3501 6.4.5, RFC 3516 (BINARY).
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
 
 use crate::{Decoded, Part, PartKind, Structure, decode_body, field};
@@ -88,9 +89,11 @@ pub fn binary(raw: &[u8], structure: &Structure, part: &[u32]) -> Option<Option<
 /// The wanted header fields in their order, with the empty line at the end; `not` turns the choice round.
 pub fn select_fields(header: &[u8], names: &[Vec<u8>], not: bool) -> Vec<u8> {
     let mut out = Vec::new();
+    // Many names of many fields are not compared each with each.
+    let names: HashSet<Vec<u8>> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
     for raw in field::raw_fields(header) {
         let wanted = match field::split(raw) {
-            Some(field) => names.iter().any(|name| field.name.eq_ignore_ascii_case(name)) != not,
+            Some(field) => names.contains(&field.name.to_ascii_lowercase()) != not,
             None => not,
         };
         if wanted {

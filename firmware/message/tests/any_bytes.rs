@@ -139,6 +139,8 @@ fn bombs_have_a_valid_summary_in_bounded_size() {
     check(&deep);
     check(&b"Content-Type: message/rfc822\r\n\r\n".repeat(2_000));
     check(&b"X: y\r\n".repeat(100_000));
+    let late = [&b"X: y\r\n".repeat(100_000)[..], b"Subject: late\r\n\r\n"].concat();
+    assert!(Summary::of(&late).envelope.starts_with(b"(NIL \"late\" "), "the last of many fields counts");
     check(&[b"Subject: ", &b"\xe9".repeat(5_000_000)[..]].concat());
     check(&[b"To: ", &b"(".repeat(1_000_000)[..]].concat());
     check(&[b"To: ", &b"a@b, ".repeat(200_000)[..]].concat());
