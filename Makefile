@@ -16,11 +16,13 @@ BUILD_PACKAGES  := gcc libc6-dev make binutils ca-certificates
 IMAGE_PACKAGES  := e2fsprogs systemd-boot-efi
 LAB_PACKAGES    := qemu-system-x86 qemu-block-extra ovmf tgt iproute2 sqlite3
 CLIENT_PACKAGES := swaks libio-socket-ssl-perl libnet-ssleay-perl curl mutt isync msmtp fetchmail getmail6 python3
+# Makes the kernel answer with errors in the store's tests.
+FAULT_PACKAGES  := strace
 BENCH_PACKAGES  := postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd openssl
 FUZZ_PACKAGES   := g++
 FUZZ_TARGETS    := $(notdir $(basename $(wildcard tests/fuzz/targets/*.rs)))
 
-.PHONY: help run test test-unit test-clients test-image test-lab image binary lab-binary check bench fuzz sim verify clean deps deps-bench toolchain
+.PHONY: help run test test-unit test-crash test-clients test-image test-lab image binary lab-binary check bench fuzz sim verify clean deps deps-bench toolchain
 
 help: ## list every entry point
 	@echo 'Twinmail: two boxes, one array, one address. Entry points:'
@@ -40,6 +42,9 @@ test: deps test-unit test-image test-clients test-lab ## everything that must pa
 
 test-unit: toolchain ## every crate's own tests, the simulator's 10,000 seeds and the house rules
 	cargo test --no-fail-fast --workspace --exclude clients --exclude lab --exclude image
+
+test-crash: toolchain ## the store killed 200 times under load: nothing lost, nothing twice, no UID again
+	CRASH_ROUNDS=200 cargo test -p store --test crash
 
 test-image: deps image ## the image is reproducible and complete
 	TWINMAIL_BINARY=$(BINARY) cargo test -p image
@@ -96,7 +101,7 @@ toolchain:
 	@command -v cargo >/dev/null || { echo 'Rust is missing. Install rustup from https://rustup.rs, then: rustup toolchain install 1.95'; exit 1; }
 
 deps: toolchain
-	@$(call install,$(BUILD_PACKAGES) $(IMAGE_PACKAGES) $(LAB_PACKAGES) $(CLIENT_PACKAGES))
+	@$(call install,$(BUILD_PACKAGES) $(IMAGE_PACKAGES) $(LAB_PACKAGES) $(CLIENT_PACKAGES) $(FAULT_PACKAGES))
 
 deps-bench:
 	@$(call install,$(BENCH_PACKAGES))

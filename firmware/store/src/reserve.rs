@@ -18,6 +18,13 @@ pub(crate) struct Reserve {
     held: bool,
 }
 
+/// Gives up the reserve of a store that cannot be opened because its disk is full; false if that is not
+/// why, or there is none.
+pub(crate) fn give_up(dir: &Path) -> bool {
+    let free = statvfs(dir).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+    free < RESERVE_BYTES && std::fs::remove_file(dir.join("reserve")).is_ok()
+}
+
 impl Reserve {
     /// Takes the reserve if the disk has room for it.
     pub fn open(dir: &Path) -> Self {

@@ -21,7 +21,7 @@ use crate::{
     Account, AccountId, Alias, Append, Appended, Body, BodyRef, Changes, CheckReport, Copied, Delivered,
     Delivery, Domain, Expunged, Mailbox, MailboxId, ModSeq, PasswordHash, QueueId, Quota, Resolution, Row,
     Snapshot, SpecialUse, StoreError, StoreFlags, Stored, Subscription, UidRanges, changes, check, delivery,
-    mailbox, schema, snapshots,
+    mailbox, reserve, schema, snapshots,
 };
 
 /// Times a body is looked for again when it has been moved while it was read.
@@ -63,8 +63,15 @@ impl Store {
             other => other.map_err(std::io::Error::from)?,
         }
         let path = dir.join("mail.db");
-        let database = schema::open_writer(&path)?;
-        schema::prepare(&database, epoch)?;
+        let open = || {
+            let database = schema::open_writer(&path)?;
+            schema::prepare(&database, epoch)?;
+            Ok::<_, StoreError>(database)
+        };
+        let database = match open() {
+            Err(_) if reserve::give_up(dir) => open(),
+            other => other,
+        }?;
         // The names of database, log and segment directory must survive a power cut too.
         File::open(dir)?.sync_all()?;
         let shared = Shared {

@@ -3,7 +3,11 @@
 //!
 //! This program runs itself as a child. Its tasks lead every message through the same life and print
 //! a line after each answer; the parent kills the child, opens the store and compares. A message may
-//! be where its last printed step left it, or one step further, never elsewhere.
+//! be where its last printed step left it, or one step further, never elsewhere. No UID ever means another
+//! message, acknowledged or only seen, and no mailbox changes its UIDVALIDITY. Three in four messages are
+//! removed, so that segments are compacted and unlinked while it goes on.
+//!
+//! `CRASH_ROUNDS` sets how often it is killed, `SEED` repeats a run.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -17,6 +21,8 @@ use store::{
 };
 
 const ROUNDS: u64 = 30;
+/// Longest message. Many segments are filled in a run.
+const MESSAGE_BYTES_MAX: u64 = 120 * 1024;
 const TASKS: u64 = 24;
 /// Steps of a message's life: delivered, seen, moved to the archive, removed.
 const DELIVERED: u8 = 1;
@@ -40,21 +46,43 @@ fn main() -> ExitCode {
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(1, |now| now.as_nanos() as u64)
     });
-    println!("crash: {ROUNDS} rounds, SEED={seed}");
+    let rounds = std::env::var("CRASH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS);
+    println!("crash: {rounds} rounds, SEED={seed}");
     let dir = tempfile::tempdir().expect("a directory");
     let mut dice = Dice(seed | 1);
-    let mut settled = BTreeMap::new();
-    for round in 0..ROUNDS {
-        let acknowledged = run_and_kill(dir.path(), round, Duration::from_millis(20 + dice.roll(200)));
-        compare(dir.path(), round as u32 + 2, &mut settled, acknowledged);
+    let (mut settled, mut numbers) = (BTreeMap::new(), Numbers::default());
+    let mut segments = 0;
+    for round in 0..rounds {
+        let time = Duration::from_millis(20 + dice.roll(200));
+        let acknowledged = run_and_kill(dir.path(), round, time, &mut numbers);
+        segments += compare(dir.path(), round as u32 + 2, &mut settled, acknowledged, &mut numbers);
     }
-    println!("crash: {} messages, none lost", settled.len());
+    println!("crash: {} messages, none lost; segments were missing {segments} times", settled.len());
     assert!(settled.len() > 100, "the child hardly did anything");
     ExitCode::SUCCESS
 }
 
+/// What each UID has ever meant, and each mailbox's UIDVALIDITY.
+#[derive(Default)]
+struct Numbers {
+    messages: BTreeMap<(String, u32), u64>,
+    validities: BTreeMap<String, u32>,
+}
+
+impl Numbers {
+    fn learn(&mut self, mailbox: &str, uid: u32, message: u64) {
+        let before = self.messages.insert((mailbox.to_owned(), uid), message);
+        assert!(before.is_none_or(|before| before == message), "UID {uid} of {mailbox} was used twice");
+    }
+
+    fn learn_validity(&mut self, mailbox: &str, validity: u32) {
+        let before = self.validities.insert(mailbox.to_owned(), validity);
+        assert!(before.is_none_or(|before| before == validity), "the UIDVALIDITY of {mailbox} has changed");
+    }
+}
+
 /// Starts the child, kills it after `time` of work, and returns the last printed step of each message.
-fn run_and_kill(dir: &Path, round: u64, time: Duration) -> BTreeMap<u64, u8> {
+fn run_and_kill(dir: &Path, round: u64, time: Duration, numbers: &mut Numbers) -> BTreeMap<u64, u8> {
     let program = std::env::current_exe().expect("this program");
     let mut child = Command::new(program)
         .args(["write-until-killed".as_ref(), dir.as_os_str(), round.to_string().as_ref()])
@@ -71,26 +99,39 @@ fn run_and_kill(dir: &Path, round: u64, time: Duration) -> BTreeMap<u64, u8> {
     for line in lines.map_while(Result::ok) {
         // The last line may be cut.
         let mut words = line.split(' ');
-        if let (Some(number), Some(step), Some(".")) = (words.next(), words.next(), words.next()) {
-            acknowledged.insert(number.parse().expect("a number"), step.parse().expect("a step"));
-        }
+        let (number, step, uid) = (words.next(), words.next(), words.next());
+        let (Some(number), Some(step), Some(uid), Some(".")) = (number, step, uid, words.next()) else {
+            continue;
+        };
+        let number = number.parse().expect("a number");
+        let (step, uid) = (step.parse().expect("a step"), uid.parse().expect("a UID"));
+        numbers.learn(if step < MOVED { "INBOX" } else { "Archive" }, uid, number);
+        acknowledged.insert(number, step);
     }
     acknowledged
 }
 
 /// What the store holds against what was acknowledged. What a round left is settled: nobody touches
-/// it in later rounds, so there it must stay.
-fn compare(dir: &Path, epoch: u32, settled: &mut BTreeMap<u64, u8>, acknowledged: BTreeMap<u64, u8>) {
+/// it in later rounds, so there it must stay. Returns how many segments are gone.
+fn compare(
+    dir: &Path,
+    epoch: u32,
+    settled: &mut BTreeMap<u64, u8>,
+    acknowledged: BTreeMap<u64, u8>,
+    numbers: &mut Numbers,
+) -> usize {
     let store = Store::open(dir, epoch).expect("the store opens");
     let report = store.check().expect("a check");
     assert_eq!(report.faults, [""; 0]);
     let mut found = BTreeMap::new();
     for account in store.accounts(None).expect("accounts") {
         for mailbox in store.mailboxes(account.id).expect("mailboxes") {
+            numbers.learn_validity(&mailbox.name, mailbox.uid_validity);
             for row in store.rows(mailbox.id, &vec![1..=u32::MAX], false).expect("rows") {
                 let body = store.read_body(&row.body).expect("a body");
                 let number: u64 = String::from_utf8_lossy(&body[9..29]).trim().parse().expect("a number");
                 assert_eq!(body, message(number), "the body is another one");
+                numbers.learn(&mailbox.name, row.entry.uid, number);
                 let step = match (mailbox.name.as_str(), row.entry.flags.contains(Flags::SEEN)) {
                     ("INBOX", false) => DELIVERED,
                     ("INBOX", true) => SEEN,
@@ -115,6 +156,16 @@ fn compare(dir: &Path, epoch: u32, settled: &mut BTreeMap<u64, u8>, acknowledged
         assert_eq!(step, DELIVERED, "message {number} was never acknowledged, and yet it went on");
         settled.insert(number, step);
     }
+    missing_segments(dir)
+}
+
+/// Segments up to the last one whose files are gone.
+fn missing_segments(dir: &Path) -> usize {
+    let files = std::fs::read_dir(dir.join("segments")).expect("a listing");
+    let name =
+        |file: std::fs::DirEntry| file.file_name().into_string().ok()?.strip_suffix(".seg")?.parse().ok();
+    let numbers: Vec<usize> = files.filter_map(|file| name(file.ok()?)).collect();
+    numbers.iter().max().map_or(0, |last| last - numbers.len())
 }
 
 async fn write_until_killed(dir: &Path, round: u64) {
@@ -146,33 +197,33 @@ async fn live(store: Store, account: AccountId, inbox: MailboxId, archive: Mailb
         let delivery = Delivery { body, internal_date_s: 0, recipients, outgoing: None };
         let delivered = store.deliver(delivery).await.expect("a delivery");
         let uid = delivered.recipients[0].as_ref().expect("a place").uid;
-        acknowledge(number, DELIVERED);
-        if number % 4 == 0 {
+        acknowledge(number, DELIVERED, uid);
+        if number % 8 == 0 {
             continue;
         }
         let flags = FlagNames::system(Flags::SEEN);
         let change = StoreFlags { action: FlagAction::Add, flags, unchanged_since: None };
         store.store_flags(inbox, vec![uid..=uid], change).await.expect("a flag");
-        acknowledge(number, SEEN);
+        acknowledge(number, SEEN, uid);
         let moved = store.move_messages(inbox, vec![uid..=uid], archive).await.expect("a move");
-        acknowledge(number, MOVED);
-        if number % 4 != 1 {
-            let uid = moved.uids[0].1;
+        let uid = moved.uids[0].1;
+        acknowledge(number, MOVED, uid);
+        if number % 8 != 1 {
             store.remove(archive, vec![uid..=uid]).await.expect("a removal");
-            acknowledge(number, REMOVED);
+            acknowledge(number, REMOVED, uid);
         }
     }
 }
 
-fn acknowledge(number: u64, step: u8) {
+fn acknowledge(number: u64, step: u8, uid: u32) {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{number} {step} .").expect("the parent reads");
+    writeln!(out, "{number} {step} {uid} .").expect("the parent reads");
 }
 
-/// The message of this number: its length differs, up to 60 KiB.
+/// The message of this number; its length differs.
 fn message(number: u64) -> bytes::Bytes {
     let mut text = format!("Subject: {number:<20}\r\n\r\n");
-    let length = Dice(number.wrapping_mul(2) | 1).roll(60 * 1024) as usize;
+    let length = Dice(number.wrapping_mul(2) | 1).roll(MESSAGE_BYTES_MAX) as usize;
     while text.len() < length {
         text.push_str("one line of text\r\n");
     }

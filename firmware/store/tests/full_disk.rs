@@ -128,7 +128,31 @@ async fn fill_the_disk(dir: &Path) -> String {
     let messages = store.mailbox_by_id(inbox).expect("a look-up").expect("an inbox").messages;
     assert_eq!(messages, count - count / 2 + 1);
     assert_eq!(store.check().expect("a check").faults, [""; 0]);
+    open_a_full_disk(store, dir, account, inbox, messages).await;
     format!("full disk: {count} messages until it was full, mail again {waited_ms} ms after deleting half")
+}
+
+/// Not one block is left while the store is closed: it opens all the same, and mail can be deleted.
+async fn open_a_full_disk(store: Store, dir: &Path, account: AccountId, inbox: MailboxId, messages: u32) {
+    assert!(dir.join("reserve").exists(), "space is kept back again");
+    store.close().await.expect("it closes");
+    drop(store);
+    let mut junk = std::fs::File::create(dir.join("junk")).expect("a file");
+    let mut bytes = 1024 * 1024;
+    while bytes > 0 {
+        // In ever smaller pieces, to the last block.
+        if std::io::Write::write_all(&mut junk, &vec![1; bytes]).is_err() {
+            bytes /= 2;
+        }
+    }
+    let store = Store::open(dir, 1).expect("it opens with a full disk");
+    assert!(matches!(deliver(&store, account, 20_000).await, Err(StoreError::DiskFull)));
+    assert_eq!(store.snapshot(inbox).expect("it can be read").entries.len(), messages as usize);
+    let removed = store.remove(inbox, vec![1..=u32::MAX]).await.expect("a removal");
+    assert_eq!(removed.uids.len(), messages as usize);
+    assert_eq!(*store.failed().borrow(), None);
+    assert_eq!(store.check().expect("a check").faults, [""; 0]);
+    store.close().await.expect("it closes");
 }
 
 async fn fail_the_disk(dir: &Path) -> String {
