@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use fixture::{append, fixture_in, message};
 use store::{
-    AccountId, Append, Body, Delivery, Flags, Mailbox, MailboxId, Outgoing, OutgoingRecipient, Recipient,
-    Store,
+    AccountId, Append, Body, Delivery, Flags, Mailbox, MailboxId, Outgoing, OutgoingRecipient, QueueEntry,
+    QueueFilter, Recipient, Store,
 };
 use tempfile::TempDir;
 
@@ -48,6 +48,10 @@ fn tail(dir: &Path) -> (u32, u64, u64) {
     database.query_row(sql, [], read).expect("a segment")
 }
 
+fn queued(store: &Store) -> Vec<QueueEntry> {
+    store.queue(&QueueFilter::default(), 0, 100).expect("the queue").0
+}
+
 fn copy(from: &Path, into: &Path) {
     std::fs::create_dir_all(into.join("segments")).expect("a directory");
     for name in ["mail.db", "mail.db-wal"] {
@@ -64,7 +68,7 @@ fn moment(store: &Store, from: &Path, account: AccountId) -> Moment {
     copy(from, dir.path());
     let inbox = store.mailbox(account, "INBOX").expect("a look-up").expect("an inbox");
     let messages = store.check().expect("a check").messages as usize;
-    let queued = store.queue(100).expect("the queue").len();
+    let queued = queued(store).len();
     let (number, settled, end) = tail(from);
     let segment = PathBuf::from(format!("segments/{number:08}.seg"));
     Moment { dir, inbox, messages, queued, segment, settled, end }
@@ -90,10 +94,11 @@ async fn opens_whole(dir: &Path, after: &Moment, account: AccountId, what: &str)
     assert_eq!(report.faults, [""; 0], "{what}");
     let inbox = mailbox(&store, after.inbox.id);
     assert_eq!(inbox.messages as usize, store.snapshot(inbox.id).expect("a snapshot").entries.len());
-    for item in store.claim_due(u64::MAX >> 1, 100).expect("the queue") {
+    for entry in queued(&store) {
+        let item = store.queue_claim_one(entry.id).expect("the queue").expect("a recipient");
         store.read_body(&item.body).expect("a queued body");
     }
-    let queued = store.queue(100).expect("the queue").len();
+    let queued = queued(&store).len();
     let delivered = store.deliver(fixture::delivery("after", &[account])).await.expect("a delivery");
     let uid = delivered.recipients[0].as_ref().expect("a place").uid;
     assert!(uid >= inbox.uid_next, "{what}: UID {uid} is used again");
@@ -116,12 +121,7 @@ async fn around_a_batch(delivers: bool) -> (Moment, Moment, AccountId) {
         let outgoing = Some(Outgoing {
             sender: "alice@example.test".to_owned(),
             recipients: vec![far],
-            first_try_ms: 0,
-            expires_ms: 1,
-            envelope_id: None,
-            return_full: false,
-            eight_bit: true,
-            smtp_utf8: false,
+            ..Outgoing::default()
         });
         let body = Body::new(message("to many", 3_000));
         t.store

@@ -11,10 +11,8 @@ use std::fs::OpenOptions;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use rusqlite::params;
-
 use super::Ledger;
-use crate::{BodyId, BodyRef, MailboxId, StoreError, Uid};
+use crate::{BodyId, BodyRef, MailboxId, Outcome, QueueId, Settled, Settlement, StoreError, Uid};
 
 /// Bytes read at once when the tail is written again.
 const PIECE_BYTES: u64 = 1024 * 1024;
@@ -103,14 +101,14 @@ impl Ledger {
                 other => drop(other?),
             }
         }
-        let queued = self.list("SELECT id, body FROM queued_messages WHERE body >= ?1", [first], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
-        })?;
-        for (message, body) in queued.into_iter().filter(|(_, body)| bodies.contains(body)) {
-            self.run("DELETE FROM queue WHERE message = ?1", params![message])?;
-            self.run("DELETE FROM queued_messages WHERE id = ?1", params![message])?;
-            self.release_body(BodyId(body as u64))?;
-        }
+        let queued = self.list(
+            "SELECT queue.id, body FROM queue JOIN queued_messages ON queued_messages.id = message WHERE body >= ?1",
+            [first],
+            |row| Ok((QueueId(row.get::<_, i64>(0)? as u64), row.get::<_, i64>(1)?)),
+        )?;
+        let torn = queued.into_iter().filter(|(_, body)| bodies.contains(body));
+        let outcomes = torn.map(|(id, _)| Settlement { id, outcome: Outcome::Finished }).collect();
+        self.settle(&Settled { outcomes, ..Settled::default() })?;
         Ok(())
     }
 }
