@@ -76,6 +76,8 @@ pub struct Limits {
     pub transfer_timeout: Duration,
     /// How often an idling client hears `* OK Still here`, which keeps address translators awake.
     pub keepalive_interval: Duration,
+    /// How often a client hears that its command is still being worked on.
+    pub progress_interval: Duration,
     /// Largest message of an APPEND, in bytes.
     pub message_max_bytes: u64,
     /// Commands in a row that are not understood before the session ends.
@@ -96,6 +98,7 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(30 * 60 + 30),
             transfer_timeout: Duration::from_mins(2),
             keepalive_interval: Duration::from_mins(2),
+            progress_interval: Duration::from_secs(10),
             message_max_bytes: 64 * 1024 * 1024,
             bad_commands_max: 20,
             failed_logins_max: 5,

@@ -137,6 +137,8 @@ async fn the_second_revision_knows_no_recent_messages() {
     assert!(selected.of("RECENT").is_empty() && selected.of("[UNSEEN").is_empty(), "{selected:?}");
     assert_eq!(selected.of("* LIST"), ["* LIST () \"/\" \"INBOX\""]);
     assert_eq!(client.ok("FETCH 1 FLAGS").await.untagged, ["* 1 FETCH (FLAGS ())"]);
+    let found = client.ok("SEARCH UNSEEN").await.untagged;
+    assert!(found[0].starts_with("* ESEARCH (TAG ") && found[0].ends_with(") ALL 1:2"), "{found:?}");
     let list = client.ok("LIST \"\" \"日*\"").await.untagged;
     assert!(list[0].ends_with(" \"/\" \"日本語\""), "{list:?}");
     client.ok("CREATE \"a&b\"").await;
@@ -225,4 +227,21 @@ async fn parts_with_their_encoding_undone() {
     }
     let seen = client.ok("FETCH 1 BINARY[1]").await.untagged.remove(0);
     assert!(seen.ends_with(" FLAGS (\\Seen \\Recent))"), "{seen}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_work_is_told_of() {
+    let service = Service::start().await;
+    let mut context = service.context.clone();
+    context.limits.progress_interval = std::time::Duration::from_micros(200);
+    let mut client = service.connect_with(context).await;
+    client.ok("LOGIN alice@example.test secret").await;
+    let one = " {7+}\r\nA: b\r\n\r";
+    client.ok(&format!("APPEND INBOX{}", one.repeat(4000))).await;
+    client.ok("SELECT INBOX").await;
+    client.send("long COPY 1:* Archive\r\n").await;
+    let copied = client.answer("long").await;
+    assert!(copied.tagged.starts_with("OK [COPYUID "), "{copied:?}");
+    let told = copied.of("* OK [INPROGRESS (\"long\" NIL NIL)] ");
+    assert!(!told.is_empty() && told.len() == copied.untagged.len(), "{copied:?}");
 }

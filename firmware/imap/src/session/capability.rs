@@ -9,11 +9,12 @@ use super::reply::Reply;
 use crate::parse::Dialect;
 
 /// What is served before login, without the ways to log in.
-const BEFORE_LOGIN: &[&str] = &["IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "ENABLE"];
+const BEFORE_LOGIN: &[&str] = &["IMAP4rev2", "IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "ENABLE"];
 
 /// What is served after login: the session and the messages of a mailbox.
 #[rustfmt::skip]
 const MESSAGES: &[&str] = &[
+    "IMAP4rev2",
     "IMAP4rev1",
     "BINARY",
     "CATENATE",
@@ -22,6 +23,7 @@ const MESSAGES: &[&str] = &[
     "ENABLE",
     "ID",
     "IDLE",
+    "INPROGRESS",
     "LITERAL+",
     "MOVE",
     "MULTIAPPEND",

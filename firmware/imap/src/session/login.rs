@@ -155,6 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.connection.stop_compressing();
         self.account = None;
         self.enabled = Enabled::default();
+        self.saved = Vec::new();
         self.login_deadline = Instant::now() + self.context.limits.login_timeout;
         self.connection.reader.set_limits(LIMITS_BEFORE_LOGIN);
         Ok(Reply::said())

@@ -159,8 +159,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             flags: flag_names(change.flags.clone()),
             unchanged_since: change.unchanged_since,
         };
-        let uids = selected.view.uids(&places);
-        let stored = match self.context.store.store_flags(selected.view.mailbox, uids, wanted).await {
+        let (mailbox, uids) = (selected.view.mailbox, selected.view.uids(&places));
+        let store = self.context.store.clone();
+        let stored = match self.patiently(store.store_flags(mailbox, uids, wanted)).await {
             Ok(stored) => stored,
             Err(error) => return self.told(uid, Reply::refused(&error)),
         };
@@ -235,7 +236,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             }
             uids = Some(selected.view.uids(&places));
         }
-        let reply = match self.context.store.expunge(selected.view.mailbox, uids).await {
+        let (mailbox, store) = (selected.view.mailbox, self.context.store.clone());
+        let reply = match self.patiently(store.expunge(mailbox, uids)).await {
             Ok(expunged) if !expunged.uids.is_empty() => self.ok_with_modseq(expunged.modseq, "expunged"),
             Ok(_) => Reply::ok("expunged"),
             Err(error) => Reply::refused(&error),
@@ -301,11 +303,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if uids.is_empty() {
             return Ok(Reply::ok("there are no such messages"));
         }
-        let store = &self.context.store;
+        let store = self.context.store.clone();
         let copied = if remove {
-            store.move_messages(from, uids, target.id).await?
+            self.patiently(store.move_messages(from, uids, target.id)).await?
         } else {
-            store.copy(from, uids, target.id).await?
+            self.patiently(store.copy(from, uids, target.id)).await?
         };
         if copied.uids.is_empty() {
             return Ok(Reply::no(EXPUNGED));

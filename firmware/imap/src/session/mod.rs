@@ -14,6 +14,7 @@
 //! append       APPEND
 //! messages     STORE, COPY, MOVE, EXPUNGE, and telling of changes
 //! fetch        FETCH: which messages, and in which pieces
+//! patience     a word to the client while long work goes on
 //! plan         what a FETCH needs of each message
 //! render       writing the messages of a FETCH
 //! text         the texts of one message: where a section lies, what is read of it
@@ -31,6 +32,7 @@ mod listing;
 mod login;
 mod mailboxes;
 mod messages;
+mod patience;
 mod plan;
 mod quota;
 mod render;
@@ -95,6 +97,8 @@ struct Session<S> {
     /// UIDs of the last saved search result, ascending (RFC 5182).
     saved: Vec<(Uid, Uid)>,
     enabled: Enabled,
+    /// Of the command that is being carried out.
+    tag: String,
     bad_commands: u32,
     failed_logins: u32,
     login_deadline: Instant,
@@ -116,6 +120,7 @@ where
         selected: None,
         saved: Vec::new(),
         enabled: Enabled::default(),
+        tag: String::new(),
         bad_commands: 0,
         failed_logins: 0,
         append_share: None,
@@ -244,6 +249,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     async fn command(&mut self, wire: &Bytes) -> Result<(), Stop> {
         match parse::parse(wire, self.enabled.dialect()) {
             Ok(Tagged { tag, command }) => {
+                self.tag.clone_from(&tag);
                 let reply = self.carry_out(&tag, command).await?;
                 self.finish(Some(&tag), &reply)
             }

@@ -1,5 +1,6 @@
 //! SEARCH: what the client asked, and how it is answered. The evaluation is [`crate::search`].
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -7,7 +8,8 @@ use store::StoreError;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::append::now_s;
-use super::connection::Stop;
+use super::connection::{Stop, stopped};
+use super::patience::write_progress;
 use super::reply::Reply;
 use super::results::Results;
 use super::view::View;
@@ -53,6 +55,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let results = Results { tag, uid, modseq, found: &found, mailbox: None };
         match &returns {
             Some(returns) => results.write_extended(returns, &mut self.connection.out),
+            // RFC 9051 section 6.4.4: without RETURN as with RETURN (ALL).
+            None if self.enabled.rev2 => {
+                results.write_extended(&[SearchReturn::All], &mut self.connection.out)
+            }
             None => results.write_plain("SEARCH", &mut self.connection.out),
         }
         self.save_result(returns.as_deref().unwrap_or_default(), &found);
@@ -66,17 +72,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         key: SearchKey,
     ) -> Result<Result<Vec<Numbered>, StoreError>, Stop> {
         let progress = Arc::new(Progress::default());
-        let shared = Arc::clone(&progress);
-        let work =
-            read_long(&self.context.store, move |store| evaluate(store, &searched, &key, now_s(), &shared));
+        let (shared, goal) = (Arc::clone(&progress), searched.messages.len());
+        let mut work = pin!(read_long(&self.context.store, move |store| {
+            evaluate(store, &searched, &key, now_s(), &shared)
+        }));
         // Also set when this session is dropped in between.
         let _stop = StopOnDrop(Arc::clone(&progress));
         let mut shutdown = self.context.shutdown.clone();
-        tokio::select! {
-            found = work => Ok(found),
-            _ = shutdown.wait_for(|stopping| *stopping) => {
-                self.connection.check_shutdown()?;
-                Ok(Err(StoreError::Closed))
+        loop {
+            tokio::select! {
+                biased;
+                found = &mut work => return Ok(found),
+                () = stopped(&mut shutdown) => {
+                    self.connection.check_shutdown()?;
+                    return Ok(Err(StoreError::Closed));
+                }
+                () = tokio::time::sleep(self.context.limits.progress_interval) => {
+                    let done = progress.done.load(Ordering::Relaxed);
+                    write_progress(&mut self.connection.out, &self.tag, Some((done, goal)));
+                    self.connection.flush().await?;
+                }
             }
         }
     }
