@@ -21,6 +21,7 @@ use crate::listen::{self, Protocols};
 use crate::outgoing::{Connector, Router, Trust, Worker};
 use crate::password::Passwords;
 use crate::receiving::{self, Decisions};
+use crate::rewriting::Rewriting;
 use crate::session::pop3::Maildrops;
 use crate::tls::{RELOAD_INTERVAL, Tls};
 use crate::wire::Wire;
@@ -30,6 +31,8 @@ use crate::{MailError, admin, first, proxy, session};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a closed connection is drained, so that the last reply is read.
 const LINGER: Duration = Duration::from_millis(300);
+/// Longest time a message may wait before it is delivered (RFC 4865).
+const HOLD_MAX_S: u64 = 30 * 86_400;
 /// For telling a client that it is not served.
 const REFUSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -78,7 +81,7 @@ impl Policies {
             recipients_max: config.limits.recipients_max,
             starttls: true,
             auth_in_clear: config.try_out.allow_plaintext,
-            hold_max_s: 0,
+            hold_max_s: HOLD_MAX_S,
         };
         let pop3 = pop3::Policy {
             host_name: Arc::clone(&host_name),
@@ -236,7 +239,14 @@ async fn share(
         ),
         authenticator: Authenticator::new(&config.name_servers, Arc::clone(&host_name)),
         receiving: Decisions::load(&store)?,
-        delivery: DeliveryDesk::new(store.clone(), Arc::clone(&counters), Arc::clone(&host_name), addresses),
+        delivery: DeliveryDesk {
+            store: store.clone(),
+            counters: Arc::clone(&counters),
+            host_name: Arc::clone(&host_name),
+            addresses,
+            rewriting: Rewriting::open(&store).await?,
+            rates: Arc::default(),
+        },
         worker: Worker::new(store.clone(), Arc::clone(&counters), host_name, router, connector),
         policies: Policies::new(config),
         imap_limits: imap::Limits {

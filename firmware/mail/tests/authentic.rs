@@ -179,7 +179,7 @@ fn lmtp_is_for_named_servers_and_answers_for_each_recipient() {
     client.expect("250", "RCPT TO:<alice@local.test>");
     client.expect("354", "DATA");
     client.send(format!("Subject: two\r\n\r\n{}\r\n.\r\n", "x".repeat(300)).as_bytes());
-    assert!(client.reply().starts_with("452 4.2.2"));
+    assert!(client.reply().starts_with("552 5.2.2"));
     assert!(client.reply().starts_with("250 2.0.0"));
     assert!(house.inbox("alice").pop().unwrap().contains("with LMTP id"));
     assert!(house.inbox("carol").is_empty());

@@ -291,3 +291,122 @@ fn a_stop_lets_a_running_message_finish_and_is_quick() {
     let house = House::open("thirteen.test", address, house.stop(), |_| {});
     assert_eq!(house.inbox("alice").len(), 1);
 }
+
+/// As bits: which limits an account has.
+fn limit(house: &House, address: &str, name: store::LimitName, at_most: u64) {
+    let change = store::AccountChange {
+        limits: vec![(name, store::Limit::AtMost(at_most))],
+        ..store::AccountChange::default()
+    };
+    house.run(house.store().set_account(address, change)).unwrap();
+}
+
+/// A message with one attachment of so many octets.
+fn with_attachment(octets: usize) -> String {
+    use base64::Engine as _;
+    let content = base64::engine::general_purpose::STANDARD.encode(vec![7; octets]);
+    format!(
+        "From: x@far.test\nSubject: =?utf-8?q?gr=C3=BC=C3=9Fe?=\nMIME-Version: 1.0\n\
+         Content-Type: multipart/mixed; boundary=b\n\n--b\n\nhi\n--b\n\
+         Content-Type: application/pdf\nContent-Disposition: attachment; filename=a.pdf\n\
+         Content-Transfer-Encoding: base64\n\n{content}\n--b--\n"
+    )
+}
+
+#[test]
+fn an_attachment_over_one_users_limit_keeps_nobody_else_from_the_message() {
+    let house = House::new("attached.test");
+    house.add("carol");
+    limit(&house, "carol@attached.test", store::LimitName::AttachmentBytes, 1_000);
+    let mut client = smtp(&house);
+    let text = with_attachment(1_500);
+    assert!(send(&mut client, "x@far.test", &["carol@attached.test"], &text).starts_with("552 5.3.4"));
+    let both = ["carol@attached.test", "alice@attached.test"];
+    assert!(send(&mut client, "alice@attached.test", &both, &text).starts_with("250"));
+    assert!(
+        send(&mut client, "x@far.test", &["carol@attached.test"], &with_attachment(900)).starts_with("250")
+    );
+    assert_eq!(house.inbox("carol").len(), 1);
+    let notice = house.wait_for("alice", "Final-Recipient: rfc822; carol@attached.test");
+    assert!(notice.contains("Status: 5.3.4"), "{notice}");
+    limit(&house, "carol@attached.test", store::LimitName::MessageBytes, 500);
+    client.expect("250", "MAIL FROM:<x@far.test> SIZE=600");
+    client.expect("552 5.2.3", "RCPT TO:<carol@attached.test>");
+    client.expect("250", "RCPT TO:<alice@attached.test>");
+}
+
+#[test]
+fn who_is_switched_off_and_who_may_not_write_is_told_at_rcpt() {
+    let house = House::new("decided.test");
+    house.add("carol");
+    let off = store::AccountChange { enabled: Some(false), ..store::AccountChange::default() };
+    house.run(house.store().set_account("carol@decided.test", off)).unwrap();
+    let group = store::GroupChange {
+        who: Some(store::WhoMaySend::Members),
+        add_members: vec!["alice@decided.test".into()],
+        ..store::GroupChange::default()
+    };
+    house.run(house.store().add_group("team@decided.test", group)).unwrap();
+    let mut client = smtp(&house);
+    client.expect("250", "MAIL FROM:<x@far.test>");
+    client.expect("550 5.2.1", "RCPT TO:<carol@decided.test>");
+    client.expect("550 5.7.2", "RCPT TO:<team@decided.test>");
+    client.expect("250", "RCPT TO:<postmaster@decided.test>");
+    client.expect("250", "RCPT TO:<Alice+news@decided.test>");
+    let mut member = submission(&house, "alice");
+    assert!(
+        send(&mut member, "alice@decided.test", &["team@decided.test"], "Subject: team\n\nx\n")
+            .starts_with("250")
+    );
+    house.wait_for("alice", "Subject: team");
+}
+
+#[test]
+fn who_sends_too_much_waits() {
+    let house = House::new("rate.test");
+    limit(&house, "alice@rate.test", store::LimitName::MessagesHour, 2);
+    let mut client = submission(&house, "alice");
+    for _ in 0..2 {
+        let done = send(&mut client, "alice@rate.test", &["alice@rate.test"], "Subject: x\n\nx\n");
+        assert!(done.starts_with("250"), "{done}");
+    }
+    client.expect("450 4.7.1", "MAIL FROM:<alice@rate.test>");
+}
+
+#[test]
+fn a_message_that_is_to_wait_waits_and_delivery_is_reported() {
+    let house = House::new("held.test");
+    house.add("carol");
+    let mut client = submission(&house, "alice");
+    client.expect("250", "MAIL FROM:<alice@held.test> HOLDFOR=2 ENVID=ab+2Bc");
+    client.expect("250", "RCPT TO:<carol@held.test> NOTIFY=SUCCESS ORCPT=rfc822;carol+2Bx@held.test");
+    client.expect("354", "DATA");
+    client.send(b"Subject: later\r\n\r\nx\r\n");
+    assert!(client.say(".").starts_with("250"));
+    assert!(house.inbox("carol").is_empty());
+    house.wait_for("carol", "Subject: later");
+    let notice = house.wait_for("alice", "Action: delivered");
+    for line in ["Original-Envelope-Id: ab+c", "Original-Recipient: rfc822; carol+x@held.test"] {
+        assert!(notice.contains(line), "{line}: {notice}");
+    }
+    client.expect("250", "MAIL FROM:<alice@held.test>");
+    client.expect("250", "RCPT TO:<carol@held.test> NOTIFY=SUCCESS");
+    client.expect("354", "DATA");
+    client.send(b"Subject: now\r\n\r\nx\r\n");
+    assert!(client.say(".").starts_with("250"));
+    house.wait_for("alice", "Subject: now");
+}
+
+#[test]
+fn international_addresses_reach_their_users_in_both_spellings() {
+    let house = House::new("xn--bcher-kva.test");
+    let mut client = smtp(&house);
+    client.expect("553 5.6.7", "MAIL FROM:<ü@far.test>");
+    client.expect("250", "MAIL FROM:<ü@far.test> SMTPUTF8 BODY=8BITMIME");
+    client.expect("250", "RCPT TO:<alice@Bücher.test>");
+    client.expect("354", "DATA");
+    client.send("Subject: gr\u{fc}\u{df}e\r\n\r\nx\r\n".as_bytes());
+    assert!(client.say(".").starts_with("250"));
+    let got = house.inbox("alice").pop().unwrap();
+    assert!(got.contains("with UTF8SMTP id") && got.contains("Subject: gr\u{fc}\u{df}e"), "{got}");
+}

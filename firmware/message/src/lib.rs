@@ -38,7 +38,7 @@ pub use search::{
     tokens,
 };
 pub use section::{SectionSpec, SectionText, binary, partial, section, section_range, select_fields};
-pub use structure::{Part, PartKind, Structure};
+pub use structure::{Part, PartKind, Structure, largest_attachment};
 pub use subject::{BaseSubject, base_subject};
 pub use summary::{SortKeys, Summary, SummaryView, ThreadKeys};
 pub use text::preview;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::mime::ContentType;
+use crate::mime::{ContentType, parameterised};
 use crate::{DEPTH_MAX, PARTS_MAX, field};
 
 /// What a part holds.
@@ -106,6 +106,45 @@ impl Structure {
         }
         (open.is_empty() && !parts.is_empty() && bytes.is_empty()).then_some(Self { parts })
     }
+}
+
+/// Size of the largest attachment in octets, its transfer encoding undone; 0 without one. What is no
+/// text, has a name, or says that it is one counts (RFC 2183 2).
+pub fn largest_attachment(raw: &[u8]) -> u64 {
+    let structure = Structure::of(raw);
+    let sizes = structure.parts.iter().filter(|part| part.kind != PartKind::Multipart).map(|part| {
+        let (Some(header), Some(body)) = (raw.get(part.header.clone()), raw.get(part.body.clone())) else {
+            return 0;
+        };
+        if is_attachment(header, part.kind) { decoded_size(header, body) } else { 0 }
+    });
+    sizes.max().unwrap_or(0)
+}
+
+fn is_attachment(header: &[u8], kind: PartKind) -> bool {
+    let disposition = field::first(header, b"Content-Disposition").map(parameterised);
+    let named = disposition.as_ref().is_some_and(|found| {
+        found
+            .parameters
+            .iter()
+            .any(|(name, _)| name.len() >= 8 && name[..8].eq_ignore_ascii_case(b"filename"))
+    });
+    let says_so = disposition.is_some_and(|found| found.value.eq_ignore_ascii_case(b"attachment"));
+    if says_so || named {
+        return true;
+    }
+    let content_type = ContentType::of(header, false);
+    // A message inside is counted by its parts unless it says that it is attached.
+    kind == PartKind::Leaf && !content_type.is(b"text") && !content_type.is(b"multipart")
+}
+
+fn decoded_size(header: &[u8], body: &[u8]) -> u64 {
+    let encoding = field::first(header, b"Content-Transfer-Encoding").unwrap_or(b"");
+    if !encoding.trim_ascii().eq_ignore_ascii_case(b"base64") {
+        return body.len() as u64;
+    }
+    let letters = body.iter().filter(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')).count();
+    letters as u64 * 3 / 4
 }
 
 /// Adds the part in `range` and everything in it; returns its index.

@@ -23,6 +23,8 @@ use mail_auth::{
 };
 use smtp::Mailbox;
 
+use crate::delivery::SenderIs;
+
 use results::Results;
 
 /// All checks of one message together.
@@ -66,6 +68,8 @@ pub(crate) struct Findings {
     pub(crate) field: String,
     /// What the domain in `From` asks to be done with it.
     pub(crate) wish: Wish,
+    /// Whether the envelope sender is real.
+    pub(crate) sender: SenderIs,
 }
 
 /// What the domain in `From` asks for (RFC 7489 6.3).
@@ -95,7 +99,7 @@ impl Authenticator {
             Ok(findings) => findings,
             Err(_) => {
                 tracing::info!("checks of a message from {} took too long", question.peer);
-                Findings { field: results.gave_up(), wish: Wish::Deliver }
+                Findings { field: results.gave_up(), wish: Wish::Deliver, sender: SenderIs::Unknown }
             }
         })
     }
@@ -108,16 +112,21 @@ impl Authenticator {
     ) -> Findings {
         let (helo, mail_from) = self.spf(resolver, question).await;
         results.spf_helo(&helo, question.helo);
-        let sender = question.sender.map(ToString::to_string).unwrap_or_default();
+        let address = question.sender.map(ToString::to_string).unwrap_or_default();
         let sender_domain = question.sender.map_or(question.helo, |sender| sender.domain.as_str());
         if let Some(mail_from) = &mail_from {
-            results.spf_mail_from(mail_from, &sender);
+            results.spf_mail_from(mail_from, &address);
         }
         // Without a sender it is the HELO name that SPF speaks of (RFC 7208 2.4).
         let spf = mail_from.as_ref().unwrap_or(&helo);
+        let sender = match spf.result() {
+            SpfResult::Pass => SenderIs::Known,
+            SpfResult::Fail | SpfResult::SoftFail => SenderIs::Forged,
+            _ => SenderIs::Unknown,
+        };
         let Some(message) = parse(question.message) else {
             results.no_signatures("permerror");
-            return Findings { field: results.finish(), wish: Wish::Deliver };
+            return Findings { field: results.finish(), wish: Wish::Deliver, sender };
         };
         let dkim = resolver.verify_dkim(&message).await;
         results.dkim(&dkim);
@@ -128,7 +137,7 @@ impl Authenticator {
         if !message.as_headers.is_empty() || message.has_arc_errors {
             results.arc(&resolver.verify_arc(&message).await);
         }
-        Findings { field: results.finish(), wish }
+        Findings { field: results.finish(), wish, sender }
     }
 
     /// SPF of the HELO name and of the envelope sender (RFC 7208 2.3, 2.4).

@@ -7,6 +7,7 @@
 
 mod alarm;
 mod connect;
+mod home;
 mod judge;
 mod letter;
 pub(crate) mod notice;

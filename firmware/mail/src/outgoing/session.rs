@@ -33,7 +33,7 @@ const READ_ASIDE_BYTES: u32 = 256 * 1024;
 
 /// One turn at one destination.
 pub(super) struct Session {
-    worker: Worker,
+    pub(super) worker: Worker,
     destination: String,
     connection: Option<Connection>,
     route: Option<(Arc<Route>, Instant)>,
@@ -115,6 +115,11 @@ impl Session {
         let items = worker.store.queue_claim(&self.destination, unix_ms(), RECIPIENTS_MAX)?;
         let Some(first) = items.first() else { return Ok(Went::Idle) };
         let claims = Claims { worker: &worker, ids: items.iter().map(|item| item.id).collect() };
+        if worker.store.domain(&self.destination).is_ok_and(|domain| domain.is_some()) {
+            let went = self.at_home(&items).await?;
+            drop(claims);
+            return Ok(went);
+        }
         let demand = if first.envelope.require_tls { Demand::Verified } else { Demand::Nothing };
         let went = match self.prepare(demand).await {
             Ok(()) => self.send(&items, demand).await?,

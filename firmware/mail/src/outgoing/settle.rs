@@ -24,7 +24,7 @@ impl Verdicts<'_> {
             log(worker, item, judgement);
         }
         let mut notices = Vec::new();
-        for kind in [Kind::Failed, Kind::Delayed, Kind::Relayed] {
+        for kind in [Kind::Failed, Kind::Delayed, Kind::Relayed, Kind::Delivered] {
             notices.extend(self.notice(worker, kind, body).await);
         }
         let outcomes = self

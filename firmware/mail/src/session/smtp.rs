@@ -15,7 +15,8 @@ use tokio::time::Instant;
 use crate::authentication::{self, Wish, is_public};
 use crate::clock::unix_s;
 use crate::counters::count;
-use crate::delivery::Destination;
+use crate::delivery::Opinion;
+use crate::expansion::Destination;
 use crate::receiving::Dmarc;
 use crate::service::Shared;
 use crate::wire::Wire;
@@ -163,10 +164,10 @@ impl Shell {
             Question::Sender { account, sender } => {
                 self.shared.delivery.may_send(account.as_deref(), sender.as_ref()).map(|()| Answer::Go)
             }
-            Question::Recipient { account, recipient, size_bytes, .. } => self
+            Question::Recipient { account, sender, recipient, size_bytes } => self
                 .shared
                 .delivery
-                .destination(account.is_some(), &recipient, size_bytes)
+                .destination(account.as_deref(), sender.as_ref(), &recipient, size_bytes)
                 .map(Answer::Recipient)
                 .inspect_err(|refusal| {
                     count(&self.shared.counters.recipients_refused, 1);
@@ -193,10 +194,10 @@ impl Shell {
     async fn take(&self, mut incoming: Incoming<Destination>) -> Result<Answer<Destination>, Refusal> {
         match self.role {
             Role::Exchange => {
-                let junk = self.authenticate(&mut incoming).await?;
-                self.shared.delivery.deliver(incoming, self.peer, junk).await?;
+                let opinion = self.authenticate(&mut incoming).await?;
+                self.shared.delivery.deliver(incoming, self.peer, opinion).await?;
             }
-            Role::Submission => self.shared.delivery.deliver(incoming, self.peer, false).await?,
+            Role::Submission => self.shared.delivery.deliver(incoming, self.peer, Opinion::TRUSTED).await?,
             Role::Local => return Ok(Answer::Each(self.take_for_each(incoming).await)),
         }
         Ok(Answer::Go)
@@ -208,28 +209,30 @@ impl Shell {
         let mut outcomes = Vec::with_capacity(recipients.len());
         for recipient in recipients {
             let one = Incoming { recipients: vec![recipient], ..incoming.clone() };
-            outcomes.push(self.shared.delivery.deliver(one, self.peer, false).await);
+            outcomes.push(self.shared.delivery.deliver(one, self.peer, Opinion::TRUSTED).await);
         }
         outcomes
     }
 
-    /// Checks whether the message is authentic, writes down what was found, and says whether it goes to
-    /// Junk.
-    async fn authenticate(&self, incoming: &mut Incoming<Destination>) -> Result<bool, Refusal> {
+    /// Checks whether the message is authentic, writes down what was found, and says what is thought of it.
+    async fn authenticate(&self, incoming: &mut Incoming<Destination>) -> Result<Opinion, Refusal> {
         let question = authentication::Question {
             peer: self.peer,
             helo: &incoming.helo,
             sender: incoming.mail.sender.as_ref(),
             message: incoming.message.get(incoming.trace_bytes..).unwrap_or(&[]),
         };
-        let Some(findings) = self.shared.authenticator.check(question).await else { return Ok(false) };
+        let Some(findings) = self.shared.authenticator.check(question).await else {
+            return Ok(Opinion::TRUSTED);
+        };
         // Above our Received, below Return-Path, which must stay on top (RFC 8601 5, RFC 5321 4.4).
         let at = incoming.message.len() - without_return_path(&incoming.message).len();
         incoming.trace_bytes += findings.field.len();
         incoming.message.splice(at..at, findings.field.into_bytes());
         let counters = &self.shared.counters;
+        let sender = findings.sender;
         match (findings.wish, self.shared.receiving.now().dmarc) {
-            (Wish::Deliver, _) | (_, Dmarc::Record) => Ok(false),
+            (Wish::Deliver, _) | (_, Dmarc::Record) => Ok(Opinion { junk: false, sender }),
             (Wish::Reject, Dmarc::Honour) => {
                 count(&counters.not_authentic, 1);
                 tracing::info!("smtp {} from {}: {}", incoming.id, self.peer, Refusal::NotAuthentic.reply());
@@ -237,7 +240,7 @@ impl Shell {
             }
             (Wish::Reject | Wish::Quarantine, _) => {
                 count(&counters.junked, 1);
-                Ok(true)
+                Ok(Opinion { junk: true, sender })
             }
         }
     }

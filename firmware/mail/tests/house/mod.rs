@@ -117,6 +117,15 @@ impl House {
         self.runtime.block_on(stopping).unwrap().unwrap();
     }
 
+    /// Behind the protocols.
+    pub fn store(&self) -> &store::Store {
+        self.service.as_ref().unwrap().store()
+    }
+
+    pub fn run<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
     pub fn at(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.address, port)
     }
