@@ -118,7 +118,10 @@ async fn commands_out_of_place_are_refused_and_the_session_goes_on() {
     client.ok("NOOP").await;
     let id = client.ok("ID (\"name\" \"test\" \"version\" NIL)").await;
     assert!(id.untagged[0].starts_with("* ID (\"name\" \"Twinmail\""));
-    assert_eq!(client.ok("NAMESPACE").await.untagged, ["* NAMESPACE ((\"\" \"/\")) NIL NIL"]);
+    assert_eq!(
+        client.ok("NAMESPACE").await.untagged,
+        ["* NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) NIL"]
+    );
     assert_eq!(client.ok("ENABLE CONDSTORE X-NONE").await.untagged, ["* ENABLED CONDSTORE"]);
     assert!(client.ok("LOGOUT").await.untagged[0].starts_with("* BYE"));
     assert!(client.is_closed().await);

@@ -257,6 +257,31 @@ pub(crate) fn shared(
     Ok(Some(SharedMailbox { mailbox, owner, rights }))
 }
 
+/// Own mailboxes in which the owner's rights are narrowed.
+pub(crate) fn narrowed(
+    database: &Connection,
+    account: AccountId,
+) -> Result<Vec<(MailboxId, Rights)>, StoreError> {
+    let mut statement = database.prepare_cached(
+        "SELECT acl.mailbox, acl.negative, acl.rights FROM accounts AS me
+         JOIN acl ON acl.domain = me.domain AND acl.identifier = me.address
+         JOIN mailboxes ON mailboxes.id = acl.mailbox AND mailboxes.account = me.id
+         WHERE me.id = ?1 ORDER BY acl.mailbox",
+    )?;
+    let mut found: Vec<(MailboxId, Sum)> = Vec::new();
+    let mut rows = statement.query([account.0])?;
+    while let Some(row) = rows.next()? {
+        let id = MailboxId(row.get(0)?);
+        if found.last().is_none_or(|(last, _)| *last != id) {
+            found.push((id, Sum::default()));
+        }
+        if let Some((_, sum)) = found.last_mut() {
+            sum.add(row.get(1)?, read_rights(row, 2)?);
+        }
+    }
+    Ok(found.into_iter().map(|(id, sum)| (id, sum.of_owner())).collect())
+}
+
 /// Every mailbox of other users that an entry gives this one something of.
 pub(crate) fn visible(database: &Connection, account: AccountId) -> Result<Vec<SharedMailbox>, StoreError> {
     let mut statement = database.prepare_cached(&format!(

@@ -84,6 +84,9 @@ pub enum StoreError {
     /// The mailbox holds no messages, only other mailboxes.
     #[error("the mailbox cannot hold messages")]
     NotSelectable,
+    /// The user has no right to do this.
+    #[error("you have no right to do this")]
+    Forbidden,
     /// The access control list is full.
     #[error("a mailbox has at most {max} entries in its access control list")]
     TooManyAclEntries {

@@ -34,6 +34,11 @@ impl Store {
         self.readers().read_moment(|database| acl::visible(database, account))
     }
 
+    /// Own mailboxes in which the user has less than every right, because its own list says so.
+    pub fn narrowed_mailboxes(&self, account: AccountId) -> Result<Vec<(MailboxId, Rights)>, StoreError> {
+        self.readers().read(|database| acl::narrowed(database, account))
+    }
+
     /// Whether mail from `sender`, the address of a local user, or from somewhere else may be put into
     /// this mailbox by its address (the `p` right): for `user+mailbox@domain`. Strangers are `anyone`.
     pub fn may_post(&self, mailbox: &Mailbox, sender: Option<AccountId>) -> Result<bool, StoreError> {

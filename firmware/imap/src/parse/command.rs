@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::{
-    FetchItem, FetchModifiers, ListRequest, SearchKey, SearchReturn, SearchSource, SequenceSet,
-    SortCriterion, StatusItem, ThreadAlgorithm, ZonedTime,
+    AclCommand, FetchItem, FetchModifiers, ListRequest, MetadataCommand, SearchKey, SearchReturn,
+    SearchSource, SequenceSet, SortCriterion, StatusItem, ThreadAlgorithm, ZonedTime,
 };
 
 /// A command with the tag that its answer carries.
@@ -147,7 +147,12 @@ pub enum Command {
         parameters: SelectParameters,
     },
     /// CREATE
-    Create(String),
+    Create {
+        /// Which.
+        mailbox: String,
+        /// USE (RFC 6154 section 3).
+        uses: Vec<String>,
+    },
     /// DELETE
     Delete(String),
     /// RENAME
@@ -285,4 +290,20 @@ pub enum Command {
         /// What to look for.
         key: SearchKey,
     },
+    /// SETACL, DELETEACL, GETACL, LISTRIGHTS, MYRIGHTS (RFC 4314)
+    Acl {
+        /// Of which mailbox.
+        mailbox: String,
+        /// What.
+        command: AclCommand,
+    },
+    /// GETMETADATA and SETMETADATA (RFC 5464)
+    Metadata {
+        /// Of which mailbox; empty for the server.
+        mailbox: String,
+        /// What.
+        command: MetadataCommand,
+    },
+    /// SETQUOTA (RFC 9208)
+    SetQuota,
 }

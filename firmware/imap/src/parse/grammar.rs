@@ -18,6 +18,7 @@ const FAMILIES: &[Family] = &[
     |cursor, word, uid| cursor.append_command(word, uid),
     |cursor, word, uid| cursor.selected_command(word, uid),
     |cursor, word, uid| cursor.sort_command(word, uid),
+    |cursor, word, uid| cursor.access_command(word, uid),
 ];
 
 /// Reads one command in wire form: its line or lines with all literals in between, as

@@ -30,6 +30,10 @@ pub enum ListReturn {
     Children,
     /// Special uses.
     SpecialUse,
+    /// A MYRIGHTS response for each (RFC 8440).
+    MyRights,
+    /// A METADATA response with these entries for each (RFC 9590).
+    Metadata(Vec<String>),
     /// A STATUS response for each (RFC 5819).
     Status(Vec<StatusItem>),
 }
@@ -68,6 +72,12 @@ pub enum StatusItem {
     Size,
     /// `APPENDLIMIT` (RFC 7889)
     AppendLimit,
+    /// `DELETED` (RFC 9208)
+    Deleted,
+    /// `DELETED-STORAGE` (RFC 9208)
+    DeletedStorage,
+    /// `MAILBOXID` (RFC 8474)
+    MailboxId,
 }
 
 impl Cursor<'_> {
@@ -151,6 +161,11 @@ impl Cursor<'_> {
             "SUBSCRIBED" => Ok(ListReturn::Subscribed),
             "CHILDREN" => Ok(ListReturn::Children),
             "SPECIAL-USE" => Ok(ListReturn::SpecialUse),
+            "MYRIGHTS" => Ok(ListReturn::MyRights),
+            "METADATA" => {
+                self.space()?;
+                self.entry_names().map(ListReturn::Metadata)
+            }
             "STATUS" => {
                 self.space()?;
                 self.status_items().map(ListReturn::Status)
@@ -172,6 +187,9 @@ impl Cursor<'_> {
                 "HIGHESTMODSEQ" => StatusItem::HighestModSeq,
                 "SIZE" => StatusItem::Size,
                 "APPENDLIMIT" => StatusItem::AppendLimit,
+                "DELETED" => StatusItem::Deleted,
+                "DELETED-STORAGE" => StatusItem::DeletedStorage,
+                "MAILBOXID" => StatusItem::MailboxId,
                 _ => return Err(Fault::Syntax("no such item of STATUS")),
             });
             Ok(())

@@ -11,7 +11,9 @@ impl Cursor<'_> {
             return Ok(None);
         }
         Ok(Some(match word {
-            "CREATE" => Command::Create(self.mailbox_argument()?),
+            "CREATE" => {
+                Command::Create { mailbox: self.mailbox_argument()?, uses: self.create_parameters()? }
+            }
             "DELETE" => Command::Delete(self.mailbox_argument()?),
             "RENAME" => Command::Rename { from: self.mailbox_argument()?, to: self.mailbox_argument()? },
             "SUBSCRIBE" => Command::Subscribe(self.mailbox_argument()?),
@@ -37,8 +39,40 @@ impl Cursor<'_> {
                 let root = self.astring()?;
                 Command::GetQuota(String::from_utf8_lossy(&root).into_owned())
             }
+            "SETQUOTA" => {
+                self.space()?;
+                self.astring()?;
+                self.space()?;
+                self.options(|cursor| {
+                    cursor.atom()?;
+                    cursor.space()?;
+                    cursor.number().map(drop)
+                })?;
+                Command::SetQuota
+            }
             "GETQUOTAROOT" => Command::GetQuotaRoot(self.mailbox_argument()?),
             _ => return Ok(None),
         }))
+    }
+
+    /// `(USE (\\Drafts ...))` after the name of CREATE, if it is there.
+    fn create_parameters(&mut self) -> Result<Vec<String>, Fault> {
+        let mut uses = Vec::new();
+        if self.is_at_end() {
+            return Ok(uses);
+        }
+        self.space()?;
+        self.options(|cursor| {
+            if !cursor.take_word("USE") {
+                return Err(Fault::Syntax("no such parameter of CREATE"));
+            }
+            cursor.space()?;
+            cursor.options(|cursor| {
+                cursor.expect(b'\\', "a special use begins with \\")?;
+                uses.push(format!("\\{}", cursor.atom()?));
+                Ok(())
+            })
+        })?;
+        Ok(uses)
     }
 }

@@ -3,6 +3,7 @@
 //! [`CommandReader`] cuts the byte stream into commands, [`parse`] reads one command. Both are plain
 //! functions of bytes: nothing here waits, allocates without a bound, or panics.
 
+mod access;
 mod append;
 mod command;
 mod cursor;
@@ -26,6 +27,7 @@ mod url;
 #[cfg(test)]
 mod tests;
 
+pub use access::{AclCommand, MetadataCommand, MetadataDepth};
 pub use append::{Announced, announced};
 pub use command::{
     AppendContent, AppendMessage, AppendPiece, Command, Flag, IdPairs, Resync, SelectParameters, StoreMode,

@@ -354,6 +354,18 @@ fn only_or_all(mut keys: Vec<SearchKey>) -> SearchKey {
 }
 
 impl SearchKey {
+    /// Whether messages are named by number, or by a saved result.
+    pub fn names_numbers(&self) -> bool {
+        match self {
+            Self::And(keys) => keys.iter().any(Self::names_numbers),
+            Self::Or(left, right) => left.names_numbers() || right.names_numbers(),
+            Self::Not(key) => key.names_numbers(),
+            Self::Is(Criterion::Sequence(_)) => true,
+            Self::Is(Criterion::Uid(set)) => set.is_saved(),
+            Self::Is(_) => false,
+        }
+    }
+
     /// Puts the saved result, as UIDs, in the place of every `$` (RFC 5182 section 2).
     pub fn put_saved(&mut self, saved: &SequenceSet) {
         match self {

@@ -3,10 +3,11 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
-use store::{AccountId, Append, Body, MailboxId, StoreError};
+use store::{AccountId, Append, Body, MailboxId, Rights, StoreError};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::Stop;
+use super::place::may_change;
 use super::reply::{Reply, flag_names, sequence_set};
 use super::text::{Source, Text};
 use super::{Selected, Session, read_long};
@@ -56,9 +57,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         name: &str,
         messages: Vec<AppendMessage>,
     ) -> Result<Reply, Refused> {
-        let mailbox = self.append_target(account, name)?;
+        let (mailbox, rights) = self.append_target(account, name)?;
         let mut appends = Vec::with_capacity(messages.len());
-        for message in messages {
+        for mut message in messages {
+            message.flags.retain(|flag| may_change(rights, flag));
             appends.push(self.make(account, message).await?);
         }
         let appended = self.context.store.append(mailbox, appends).await?;
@@ -66,9 +68,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         Ok(Reply::ok(format!("[APPENDUID {} {uids}] stored", appended.uid_validity)))
     }
 
-    fn append_target(&self, account: AccountId, name: &str) -> Result<MailboxId, StoreError> {
-        let mailbox = self.find(account, name)?;
-        if mailbox.selectable { Ok(mailbox.id) } else { Err(StoreError::NotSelectable) }
+    fn append_target(&self, account: AccountId, name: &str) -> Result<(MailboxId, Rights), StoreError> {
+        let (mailbox, rights) = self.find_with(account, name, Rights::INSERT)?;
+        if mailbox.selectable { Ok((mailbox.id, rights)) } else { Err(StoreError::NotSelectable) }
     }
 
     pub(super) async fn replace(
@@ -103,9 +105,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         from: MailboxId,
         old: Option<u32>,
         name: &str,
-        message: AppendMessage,
+        mut message: AppendMessage,
     ) -> Result<Reply, Refused> {
-        let target = self.append_target(account, name)?;
+        let (target, rights) = self.append_target(account, name)?;
+        message.flags.retain(|flag| may_change(rights, flag));
         let old = old.ok_or(StoreError::Gone)?;
         let append = self.make(account, message).await?;
         let replaced = self.context.store.replace(from, old, target, append).await?;
@@ -168,7 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         };
         let found = MessageUrl::parse(url).ok_or_else(bad)?;
         let mailbox = match (&found.mailbox, &self.selected) {
-            (Some(name), _) => self.find(account, name).map_err(|_| bad())?,
+            (Some(name), _) => self.find_with(account, name, Rights::READ).map_err(|_| bad())?.0,
             (None, Some(selected)) => {
                 let store = &self.context.store;
                 store.mailbox_by_id(selected.view.mailbox)?.ok_or_else(bad)?

@@ -42,13 +42,19 @@ const MESSAGES: &[&str] = &[
 /// What is served after login: mailboxes.
 #[rustfmt::skip]
 const MAILBOXES: &[&str] = &[
+    "ACL",
     "CHILDREN",
+    "CREATE-SPECIAL-USE",
     "LIST-EXTENDED",
+    "LIST-METADATA",
+    "LIST-MYRIGHTS",
     "LIST-STATUS",
+    "METADATA",
     "NAMESPACE",
     "QUOTA",
     "QUOTA=RES-MESSAGE",
     "QUOTA=RES-STORAGE",
+    "RIGHTS=kxte",
     "SPECIAL-USE",
     "STATUS=SIZE",
 ];
@@ -57,6 +63,7 @@ const MAILBOXES: &[&str] = &[
 const SEARCHES: &[&str] = &[
     "ESEARCH",
     "ESORT",
+    "MULTISEARCH",
     "PARTIAL",
     "SEARCHRES",
     "SORT",

@@ -52,9 +52,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 let reply = self.append(account, &mailbox, messages).await?;
                 self.told(true, reply)
             }
-            Command::Replace { uid, set, mailbox, message } => {
-                self.replace(account, uid, &set, &mailbox, message).await
-            }
+            Command::Replace { .. } => self.admitted_replace(account, command).await,
             Command::Select { mailbox, read_only, parameters } => {
                 self.select(account, &mailbox, read_only, parameters).await
             }
@@ -72,11 +70,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
     }
 
+    /// REPLACE takes a message away here and puts one there.
+    async fn admitted_replace(&mut self, account: AccountId, command: Command) -> Result<Reply, Stop> {
+        match self.admit(self.with_saved(command)) {
+            Ok(Command::Replace { uid, set, mailbox, message }) => {
+                self.replace(account, uid, &set, &mailbox, message).await
+            }
+            Ok(_) => Ok(Reply::bad("this is no command about messages")),
+            Err(reply) => Ok(reply),
+        }
+    }
+
     async fn selected_command(&mut self, tag: &str, command: Command) -> Result<Reply, Stop> {
         if self.selected.is_none() {
             return Ok(Reply::bad("select a mailbox first"));
         }
-        match self.with_saved(command) {
+        let command = match self.admit(self.with_saved(command)) {
+            Ok(command) => command,
+            Err(reply) => return Ok(reply),
+        };
+        match command {
             Command::Check => self.told(true, Reply::ok("everything is on disk")),
             Command::Close => self.close_mailbox().await,
             Command::Unselect => {
@@ -92,6 +105,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Command::Fetch { uid, set, items, modifiers } => self.fetch(uid, &set, items, modifiers).await,
             Command::Store { uid, set, unchanged_since, mode, silent, flags } => {
                 let change = messages::FlagChange { unchanged_since, mode, silent, flags };
+                if let Some((remove, add)) = self.narrowed_replace(&change) {
+                    self.store_flags(uid, &set, remove).await?;
+                    return self.store_flags(uid, &set, add).await;
+                }
                 self.store_flags(uid, &set, change).await
             }
             Command::Copy { uid, remove, set, mailbox } => self.copy(uid, remove, &set, &mailbox).await,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use store::{Mailbox, Subscription};
 
+use super::place::{Owned, owned};
 use super::reply::write_mailbox;
 use crate::parse::{ListRequest, ListReturn, ListSelection};
 
@@ -37,6 +38,8 @@ impl Line {
 struct Known<'a> {
     mailbox: Option<&'a Mailbox>,
     subscribed: bool,
+    /// A level above mailboxes, where there is none itself.
+    level: bool,
 }
 
 /// The answer to LIST, but for STATUS.
@@ -49,13 +52,19 @@ pub(super) fn list(
     let patterns = patterns(&request.reference, &request.patterns);
     let mut known: BTreeMap<&str, Known<'_>> = BTreeMap::new();
     for mailbox in mailboxes {
-        known.insert(&mailbox.name, Known { mailbox: Some(mailbox), subscribed: false });
+        known.insert(&mailbox.name, Known { mailbox: Some(mailbox), ..Known::default() });
+    }
+    // The levels above other users' mailboxes are no mailboxes themselves.
+    for mailbox in mailboxes.iter().filter(|mailbox| owned(&mailbox.name) != Owned::Own) {
+        for level in ancestors(&mailbox.name) {
+            known.entry(level).or_default().level = true;
+        }
     }
     for subscription in subscriptions {
         known.entry(&subscription.name).or_default().subscribed = true;
     }
     let wanted = |this: &Known<'_>| {
-        (this.mailbox.is_some() || selects(ListSelection::Subscribed))
+        (this.mailbox.is_some() || this.level || selects(ListSelection::Subscribed))
             && (!selects(ListSelection::Subscribed) || this.subscribed)
             && (!selects(ListSelection::SpecialUse)
                 || this.mailbox.is_some_and(|mailbox| mailbox.special_use.is_some()))
@@ -104,14 +113,13 @@ pub(super) fn lsub(
     pattern: &str,
 ) -> Vec<Line> {
     let patterns = patterns(reference, &[pattern.to_owned()]);
+    let unselectable: BTreeSet<&str> =
+        mailboxes.iter().filter(|mailbox| !mailbox.selectable).map(|mailbox| mailbox.name.as_str()).collect();
     let mut lines: BTreeMap<&str, Vec<&'static str>> = BTreeMap::new();
     for subscription in subscriptions {
         let name = subscription.name.as_str();
         if matches_any(&patterns, name) {
-            let holds_mail = mailboxes
-                .iter()
-                .find(|mailbox| mailbox.name == name)
-                .is_none_or(|mailbox| mailbox.selectable);
+            let holds_mail = !unselectable.contains(name);
             lines.insert(name, if holds_mail { Vec::new() } else { vec!["\\Noselect"] });
             continue;
         }
@@ -131,6 +139,7 @@ pub(super) fn lsub(
 fn attributes(mailbox: Option<&Mailbox>, has_children: bool) -> Vec<&'static str> {
     let mut attributes = Vec::new();
     match mailbox {
+        None if has_children => attributes.extend(["\\NonExistent", "\\Noselect"]),
         None => attributes.push("\\NonExistent"),
         Some(mailbox) if !mailbox.selectable => attributes.push("\\Noselect"),
         Some(_) => {}

@@ -4,7 +4,9 @@ use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
-use store::{AccountId, Entry, FlagAction, Flags, Mailbox, ModSeq, StoreError, StoreFlags, Stored, Uid};
+use store::{
+    AccountId, Entry, FlagAction, Flags, Mailbox, ModSeq, Rights, StoreError, StoreFlags, Stored, Uid,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
@@ -53,7 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     /// Brings the view and the client up to the store, as far as may be told.
     pub(super) fn sync(&mut self, telling: Telling) -> Result<(), Stop> {
-        let Some(Selected { view, changes }) = &mut self.selected else { return Ok(()) };
+        let Some(Selected { view, changes, .. }) = &mut self.selected else { return Ok(()) };
         let out = &mut self.connection.out;
         let latest = *changes.borrow_and_update();
         if latest == 0 {
@@ -294,7 +296,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         places: &[Range<usize>],
         target: &str,
     ) -> Result<Reply, StoreError> {
-        let target = self.find(account, target)?;
+        let (target, rights) = self.find_with(account, target, Rights::INSERT)?;
         if !target.selectable {
             return Err(StoreError::NotSelectable);
         }
@@ -311,6 +313,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         };
         if copied.uids.is_empty() {
             return Ok(Reply::no(EXPUNGED));
+        }
+        if rights != Rights::ALL {
+            self.strip_copied_flags(target.id, rights, &copied).await?;
         }
         let sources = sequence_set(copied.uids.iter().map(|(source, _)| *source));
         let copies = sequence_set(copied.uids.iter().map(|(_, copy)| *copy));

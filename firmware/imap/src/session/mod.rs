@@ -22,6 +22,7 @@
 //! view         what the client has been told
 //! ```
 
+mod access;
 mod append;
 mod capability;
 mod connection;
@@ -32,7 +33,10 @@ mod listing;
 mod login;
 mod mailboxes;
 mod messages;
+mod metadata;
+mod multisearch;
 mod patience;
+mod place;
 mod plan;
 mod quota;
 mod render;
@@ -49,7 +53,7 @@ mod view;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use store::{AccountId, ModSeq, Store, StoreError, Uid};
+use store::{AccountId, ModSeq, Rights, Store, StoreError, Uid};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout_at};
@@ -85,6 +89,10 @@ const SMALL_APPEND_BYTES: u64 = 256 * 1024;
 /// A mailbox the client has selected.
 struct Selected {
     view: View,
+    /// Whose mailbox it is.
+    owner: AccountId,
+    /// What the user may do in it, when it was last looked.
+    rights: Rights,
     /// The mailbox's highest modification sequence, as the store tells it.
     changes: watch::Receiver<ModSeq>,
 }
@@ -239,9 +247,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if !waits && length <= SMALL_APPEND_BYTES {
             return None;
         }
-        match self.find(account, mailbox) {
+        match self.find_with(account, mailbox, Rights::INSERT) {
             Err(error) => Some(Reply::refused_target(&error)),
-            Ok(found) => self.context.store.fits(&found, length, 1).err().map(|error| Reply::refused(&error)),
+            Ok((found, _)) => {
+                self.context.store.fits(&found, length, 1).err().map(|error| Reply::refused(&error))
+            }
         }
     }
 

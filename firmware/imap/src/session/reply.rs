@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use message::write_string;
-use store::{Flags, StoreError, Uid};
+use store::{Flags, Rights, StoreError, Uid};
 
 use crate::parse::{Fault, Flag, encode_name};
 
@@ -64,6 +64,15 @@ impl Reply {
     fn refused_with(error: &StoreError, missing: &str) -> Self {
         let code = match error {
             StoreError::NoSuchMailbox => missing,
+            StoreError::Forbidden => "NOPERM",
+            StoreError::NoSuchAccount | StoreError::BadAddress(_) => "NONEXISTENT",
+            StoreError::BadSpecialUse(_) => "USEATTR",
+            StoreError::MetadataTooBig { max } => {
+                return Self::no(format!("[METADATA MAXSIZE {max}] the value is too long"));
+            }
+            StoreError::TooManyMetadata => "METADATA TOOMANY",
+            StoreError::BadMetadataName(_) => "CANNOT",
+            StoreError::TooManyAclEntries { .. } => "LIMIT",
             StoreError::Exists(_) => "ALREADYEXISTS",
             StoreError::BadMailboxName(_) | StoreError::MailboxProtected(_) | StoreError::NotSelectable => {
                 "CANNOT"
@@ -132,13 +141,27 @@ pub(super) fn write_flags(out: &mut Vec<u8>, flags: Flags, keywords: &[String]) 
 }
 
 /// Writes the FLAGS and PERMANENTFLAGS of a mailbox.
-pub(super) fn write_flag_lists(out: &mut Vec<u8>, keywords: &[String], read_only: bool) {
-    let mut all = SYSTEM_FLAGS.map(|(_, name)| name).join(" ");
+pub(super) fn write_flag_lists(out: &mut Vec<u8>, keywords: &[String], read_only: bool, rights: Rights) {
+    let named = SYSTEM_FLAGS.map(|(flag, name)| (flag, name));
+    let mut all = named.map(|(_, name)| name).join(" ");
+    let may_change = |flag: Flags| {
+        rights.contains(match flag {
+            Flags::SEEN => Rights::SEEN,
+            Flags::DELETED => Rights::DELETE_MESSAGES,
+            _ => Rights::WRITE,
+        })
+    };
+    let kept = named.iter().filter(|(flag, _)| !read_only && may_change(*flag));
+    let mut permanent: Vec<&str> = kept.map(|(_, name)| *name).collect();
     for keyword in keywords {
         all.push(' ');
         all.push_str(keyword);
     }
-    let permanent = if read_only { String::new() } else { format!("{all} \\*") };
+    if !read_only && rights.contains(Rights::WRITE) {
+        permanent.extend(keywords.iter().map(String::as_str));
+        permanent.push("\\*");
+    }
+    let permanent = permanent.join(" ");
     let _ = write!(out, "* FLAGS ({all})\r\n* OK [PERMANENTFLAGS ({permanent})] flags that are kept\r\n");
 }
 

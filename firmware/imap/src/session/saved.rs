@@ -68,6 +68,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         match &mut command {
             Command::Fetch { uid, set, .. }
             | Command::Store { uid, set, .. }
+            | Command::Replace { uid, set, .. }
             | Command::Copy { uid, set, .. } => self.put_saved(*uid, set),
             Command::Expunge { uids: Some(set) } => self.put_saved(true, set),
             Command::Search { key, .. } | Command::Sort { key, .. } | Command::Thread { key, .. } => {

@@ -2,10 +2,11 @@
 
 use std::io::Write;
 
-use store::{AccountId, Mailbox, StoreError, canonical_name};
+use store::{AccountId, Mailbox, Rights, StoreError, canonical_name};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::Stop;
+use super::place::may_write;
 use super::reply::{Reply, write_flag_lists, write_mailbox};
 use super::resync;
 use super::view::View;
@@ -31,6 +32,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         match self.open(account, name, read_only, &parameters) {
             Ok(selected) => {
                 self.selected = Some(selected);
+                let read_only = self.selected.as_ref().is_some_and(|selected| selected.view.read_only);
                 let (code, verb) =
                     if read_only { ("READ-ONLY", "examined") } else { ("READ-WRITE", "selected") };
                 Ok(Reply::ok(format!("[{code}] {verb}")))
@@ -48,15 +50,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         parameters: &SelectParameters,
     ) -> Result<Selected, StoreError> {
         let store = &self.context.store;
-        let mailbox = self.find(account, name)?;
+        let (found, rights) = self.find_with(account, name, Rights::READ)?;
+        let read_only = read_only || !may_write(rights);
+        let mailbox = &found;
         if !mailbox.selectable {
             return Err(StoreError::NotSelectable);
         }
         // Listening begins before the snapshot, so that nothing falls between the two.
         let changes = store.watch(mailbox.id);
         let snapshot = store.snapshot(mailbox.id)?;
-        let mailbox = snapshot.mailbox.clone();
-        let view = if self.enabled.rev2 {
+        let mailbox = Mailbox { name: found.name, ..snapshot.mailbox.clone() };
+        let mut view = if self.enabled.rev2 {
             View::new(snapshot, read_only, None)
         } else if read_only {
             View::new(snapshot, read_only, Some(store.first_recent(&mailbox)))
@@ -69,6 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             }
             view
         };
+        view.rights = rights;
         let missed = match &parameters.qresync {
             // Under another UIDVALIDITY the client knows nothing (RFC 7162 section 3.2.5.1).
             Some(known) if known.uid_validity == mailbox.uid_validity => {
@@ -81,12 +86,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             let telling = self.telling(false, true);
             missed.write(&view, telling, &mut self.connection.out);
         }
-        Ok(Selected { view, changes })
+        Ok(Selected { view, owner: mailbox.account, rights, changes })
     }
 
     fn tell_selected(&mut self, mailbox: &Mailbox, view: &View, asked_for: &str) {
         let out = &mut self.connection.out;
-        write_flag_lists(out, &mailbox.keywords, view.read_only);
+        write_flag_lists(out, &mailbox.keywords, view.read_only, view.rights);
         let _ = write!(out, "* {} EXISTS\r\n", view.entries().len());
         if !self.enabled.rev2 {
             let _ = write!(out, "* {} RECENT\r\n", view.recent());

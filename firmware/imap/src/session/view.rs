@@ -7,7 +7,7 @@ use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
-use store::{Changes, Entry, Flags, Mailbox, MailboxId, ModSeq, Snapshot, Uid, UidRanges};
+use store::{Changes, Entry, Flags, Mailbox, MailboxId, ModSeq, Rights, Snapshot, Uid, UidRanges};
 
 use super::reply::{RECENT, sequence_set, write_flag_lists, write_flags};
 use crate::parse::SequenceSet;
@@ -32,6 +32,8 @@ pub(super) struct Telling {
 pub(super) struct View {
     pub mailbox: MailboxId,
     pub read_only: bool,
+    /// Which flags the user may change (RFC 4314 section 4).
+    pub rights: Rights,
     /// Messages by ascending UID; their place is the sequence number less one.
     entries: Vec<Entry>,
     /// Names of the keyword bits.
@@ -65,6 +67,7 @@ impl View {
         Self {
             mailbox: snapshot.mailbox.id,
             read_only,
+            rights: Rights::ALL,
             entries,
             keywords: snapshot.mailbox.keywords.into(),
             modseq: snapshot.mailbox.highest_modseq,
@@ -166,7 +169,7 @@ impl View {
     pub fn note_keywords(&mut self, keywords: &[String], out: &mut Vec<u8>) {
         if *self.keywords != *keywords {
             self.keywords = keywords.into();
-            write_flag_lists(out, keywords, self.read_only);
+            write_flag_lists(out, keywords, self.read_only, self.rights);
         }
     }
 

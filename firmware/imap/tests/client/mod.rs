@@ -100,6 +100,19 @@ impl Service {
         client
     }
 
+    /// Another account of the same domain, with the same password.
+    pub async fn add_account(&self, address: &str) {
+        let hash = PasswordHash("unused".to_owned());
+        self.context.store.add_account(address, hash, None).await.expect("the account is new");
+    }
+
+    /// A connection of another account.
+    pub async fn login_as(&self, address: &str) -> Client {
+        let mut client = self.connect().await;
+        client.ok(&format!("LOGIN {address} secret")).await;
+        client
+    }
+
     /// A connection that is logged in and has selected a mailbox.
     pub async fn select(&self, mailbox: &str) -> Client {
         let mut client = self.login().await;
