@@ -25,7 +25,7 @@ fn holds(raw: &[u8], needle: &Needle, field: Option<&str>, header: bool) -> bool
 fn check(raw: &[u8], text: &str) {
     let needle = Needle::new(text);
     let tokens = tokens(raw, &Structure::of(raw));
-    let mut judge = |plan: TextPlan, is_held: bool, what: &str| {
+    let judge = |plan: TextPlan, is_held: bool, what: &str| {
         let allowed: &[Verdict] =
             if is_held { &[Verdict::Yes, Verdict::Look] } else { &[Verdict::No, Verdict::Look] };
         let verdict = plan.judge(&tokens);
@@ -47,7 +47,7 @@ fn letters() -> impl Strategy<Value = String> {
 }
 
 fn words() -> impl Strategy<Value = String> {
-    proptest::string::string_regex("[ab]{1,4}( [ab]{1,4}){0,6}|[abc]{20,90}").unwrap()
+    proptest::string::string_regex("[ab]{1,4}( [ab]{1,4}){0,6}|[abc]{20,90}").expect("a pattern")
 }
 
 fn text() -> impl Strategy<Value = String> {

@@ -1,7 +1,9 @@
 //! Messages on their way into mailboxes.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use message::Summary;
+use message::{Structure, Summary, SummaryView};
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::{AccountId, FlagNames, MailboxId, ModSeq, Outgoing, QueueId, StoreError, Uid};
@@ -29,6 +31,8 @@ pub struct Body {
     pub(crate) bytes: Bytes,
     pub(crate) summary: Box<[u8]>,
     pub(crate) crc32c: u32,
+    /// What the full-text index is given.
+    pub(crate) tokens: Arc<str>,
 }
 
 /// One local recipient of a message.
@@ -131,14 +135,18 @@ pub struct Expunged {
 impl Body {
     /// Reads the message and takes its checksum; do this outside the writer, it is the costly part.
     pub fn new(bytes: Bytes) -> Self {
-        let summary = Summary::of(&bytes).encode().into_boxed_slice();
-        Self::with_summary(bytes, summary)
+        let summary = Summary::of(&bytes);
+        let tokens = message::tokens(&bytes, &summary.structure).into();
+        let crc32c = crate::segment::crc32c(&bytes);
+        Self { bytes, summary: summary.encode().into_boxed_slice(), crc32c, tokens }
     }
 
     /// The same with a summary made before, by `message::Summary::encode` of exactly these bytes.
     pub fn with_summary(bytes: Bytes, summary: Box<[u8]>) -> Self {
+        let structure = SummaryView::parse(&summary).and_then(|summary| summary.structure());
+        let tokens = message::tokens(&bytes, &structure.unwrap_or_else(|| Structure::of(&bytes))).into();
         let crc32c = crate::segment::crc32c(&bytes);
-        Self { bytes, summary, crc32c }
+        Self { bytes, summary, crc32c, tokens }
     }
 
     /// The message.

@@ -14,6 +14,7 @@
 //! DIR/mail.db            SQLite, WAL, synchronous=FULL: directory, mailboxes, messages, queue
 //! DIR/mail.db-wal, -shm  its log and the log's index
 //! DIR/lock               held with flock(2) while a store is open
+//! DIR/text.db            the full-text index, which can be made anew from the bodies
 //! DIR/reserve            space set free when the disk is full, so that deleting always works
 //! DIR/segments/00000001.seg
 //!                        bodies, append only; a record is a 32-byte head, then the message
@@ -52,6 +53,7 @@ mod limits;
 mod mailbox;
 mod metadata;
 mod password;
+mod places;
 mod queue;
 mod reader;
 mod recent;
@@ -64,6 +66,7 @@ mod sharing;
 mod snapshots;
 mod sorting;
 mod store;
+mod text_index;
 mod warning;
 mod watchers;
 mod writeback;
@@ -91,6 +94,7 @@ pub use mailbox::{
 pub use metadata::{
     METADATA_ENTRIES_MAX, METADATA_NAME_BYTES_MAX, METADATA_VALUE_BYTES_MAX, MetadataEntry, metadata_name,
 };
+pub use places::Place;
 pub use queue::{
     DeliverBy, DestinationState, DueItem, Outcome, Outgoing, OutgoingRecipient, PRIORITY_MAX, QueueChange,
     QueueEntry, QueueFilter, QueueId, QueueTotals, Settled, Settlement, destination_of,
@@ -99,6 +103,7 @@ pub use replace::Replaced;
 pub use route::{Addressee, NotTaken, Route};
 pub use sorting::Visited;
 pub use store::Store;
+pub use text_index::TextProgress;
 pub use warning::{Subject, WARNING_PERCENTS, Warning};
 
 pub(crate) use store::growing_by;

@@ -22,7 +22,12 @@ pub(crate) struct Readers {
 impl Readers {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let idle = (0..READERS).map(|_| schema::open_reader(path)).collect::<Result<_, _>>()?;
-        Ok(Self { idle: Mutex::new(idle), returned: Condvar::new() })
+        Ok(Self::of(idle))
+    }
+
+    /// A pool of these connections.
+    pub fn of(idle: Vec<Connection>) -> Self {
+        Self { idle: Mutex::new(idle), returned: Condvar::new() }
     }
 
     /// Reads with one connection; each statement in it sees a moment of its own.

@@ -121,8 +121,13 @@ CREATE TABLE queue (
 
 /// Tables that came after the first release of the format, each kept by the module it belongs to. Their
 /// statements say IF NOT EXISTS: an older store gets them when it is opened.
-const LATER_TABLES: &[&str] =
-    &[crate::acl::TABLES, crate::directory::LATER_TABLES, crate::metadata::TABLES, crate::queue::TABLES];
+const LATER_TABLES: &[&str] = &[
+    crate::acl::TABLES,
+    crate::directory::LATER_TABLES,
+    crate::metadata::TABLES,
+    crate::queue::TABLES,
+    crate::text_index::TABLES,
+];
 
 /// Columns that came later: table, column, declaration with its default.
 const LATER_COLUMNS: &[(&str, &str, &str)] = &[

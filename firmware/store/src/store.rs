@@ -16,6 +16,7 @@ use crate::feed::Feeds;
 use crate::reader::Readers;
 use crate::recent::Recents;
 use crate::segment::{MESSAGE_BYTES_MAX, SegmentFiles};
+use crate::text_index::TextIndex;
 use crate::writer::{Cost, Shared, Writer};
 use crate::{
     Account, AccountId, Alias, Append, Appended, Body, BodyRef, Changes, CheckReport, Copied, Delivered,
@@ -45,6 +46,7 @@ pub(crate) struct Inner {
     pub(crate) shared: Shared,
     pub(crate) claimed: Mutex<HashSet<QueueId>>,
     domains: DomainMemory,
+    text: TextIndex,
     recents: Recents,
     dir: PathBuf,
     epoch: u32,
@@ -84,13 +86,16 @@ impl Store {
             warnings: watch::Sender::new(0),
             failed: watch::Sender::new(None),
             reclaiming: Arc::default(),
+            texts: Arc::default(),
         };
+        let text = TextIndex::start(dir, &database, &shared.files, &shared.texts);
         let writer = Writer::start(dir, database, shared.clone())?;
         let readers = Readers::open(&path)?;
         let claimed = Mutex::default();
         Ok(Self {
             inner: Arc::new(Inner {
                 writer,
+                text,
                 readers,
                 shared,
                 claimed,
@@ -430,6 +435,10 @@ impl Store {
         &self.inner.readers
     }
 
+    pub(crate) fn text_index(&self) -> &TextIndex {
+        &self.inner.text
+    }
+
     pub(crate) fn feeds(&self) -> &Arc<Feeds> {
         &self.inner.shared.feeds
     }
@@ -469,7 +478,7 @@ pub(crate) fn growing_by<'a>(bodies: impl IntoIterator<Item = &'a Body>) -> Resu
         if body.bytes().len() > MESSAGE_BYTES_MAX {
             return Err(StoreError::TooLarge { bytes: body.bytes().len() as u64 });
         }
-        bytes += (body.bytes().len() + body.summary().len()) as u64;
+        bytes += (body.bytes().len() + body.summary().len() + body.tokens.len()) as u64;
     }
     Ok(Cost { bytes, grows: true })
 }

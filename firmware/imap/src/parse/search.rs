@@ -1,4 +1,4 @@
-//! Search keys (RFC 3501 section 6.4.4, RFC 4731, RFC 5032, RFC 7162).
+//! Search keys (RFC 3501 section 6.4.4, RFC 4731, RFC 5032, RFC 7162, RFC 8474, RFC 8514).
 
 use super::cursor::Cursor;
 use super::{CalendarDate, Fault, Flag, Page, SequenceSet};
@@ -56,6 +56,8 @@ pub enum Criterion {
     Older(u32),
     /// `YOUNGER`: at most this many seconds ago.
     Younger(u32),
+    /// `EMAILID` (RFC 8474), the number behind its letter; `None` is the id of no message.
+    EmailId(Option<u64>),
     /// `MODSEQ`: changed at this modification sequence or later (RFC 7162 section 3.1.5).
     ModSeq(u64),
 }
@@ -67,6 +69,8 @@ pub enum DateField {
     Internal,
     /// The Date field.
     Sent,
+    /// SAVEDATE (RFC 8514).
+    Saved,
 }
 
 /// A text to look for, as Unicode.
@@ -213,7 +217,7 @@ impl Cursor<'_> {
     }
 
     fn search_key_with_argument(&mut self, word: &str, reading: &Reading) -> Result<SearchKey, Fault> {
-        use DateField::{Internal, Sent};
+        use DateField::{Internal, Saved, Sent};
         if !ARGUMENT_KEYS.contains(&word) {
             return Err(Fault::Syntax("no such search key"));
         }
@@ -230,6 +234,19 @@ impl Cursor<'_> {
             "SENTBEFORE" => Criterion::Before(Sent, self.date()?),
             "SENTON" => Criterion::On(Sent, self.date()?),
             "SENTSINCE" => Criterion::Since(Sent, self.date()?),
+            "SAVEDBEFORE" => Criterion::Before(Saved, self.date()?),
+            "SAVEDON" => Criterion::On(Saved, self.date()?),
+            "SAVEDSINCE" => Criterion::Since(Saved, self.date()?),
+            "EMAILID" => {
+                let id = self.astring()?;
+                let number = id.strip_prefix(b"E").and_then(|digits| std::str::from_utf8(digits).ok());
+                Criterion::EmailId(number.and_then(|digits| digits.parse().ok()))
+            }
+            // THREADID is NIL for every message.
+            "THREADID" => {
+                self.astring()?;
+                Criterion::EmailId(None)
+            }
             "LARGER" => Criterion::Larger(self.number()?),
             "SMALLER" => Criterion::Smaller(self.number()?),
             "OLDER" => Criterion::Older(self.interval()?),
@@ -283,7 +300,12 @@ impl Cursor<'_> {
     }
 }
 
-const ARGUMENT_KEYS: [&str; 22] = [
+const ARGUMENT_KEYS: [&str; 27] = [
+    "EMAILID",
+    "SAVEDBEFORE",
+    "SAVEDON",
+    "SAVEDSINCE",
+    "THREADID",
     "BCC",
     "BEFORE",
     "BODY",
@@ -320,7 +342,8 @@ fn known_charset(label: &[u8]) -> Result<&'static encoding_rs::Encoding, Fault> 
 fn flag_key(word: &str) -> Option<SearchKey> {
     let has = |flag| SearchKey::Is(Criterion::Has(flag));
     Some(match word {
-        "ALL" => SearchKey::And(Vec::new()),
+        // Every mailbox here has save dates (RFC 8514 section 4.3).
+        "ALL" | "SAVEDATESUPPORTED" => SearchKey::And(Vec::new()),
         "ANSWERED" => has(Flag::Answered),
         "DELETED" => has(Flag::Deleted),
         "DRAFT" => has(Flag::Draft),

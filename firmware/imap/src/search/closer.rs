@@ -3,29 +3,27 @@
 use message::{Piece, Structure, Summary, SummaryView, each_field, each_piece, fields, fold, sent_day};
 use store::{MailboxId, Row, Store, StoreError};
 
-use super::Numbered;
-use super::criteria::{Facts, Header, HeaderField, Sent, Test};
+use super::criteria::{Header, HeaderField, Sent, Test};
+use super::{Numbered, Open};
 use crate::parse::CalendarDate;
 
 /// Looks at a piece of messages; those that pass are added to `found`.
 pub(super) fn look(
     store: &Store,
     mailbox: MailboxId,
-    messages: &[Numbered],
+    messages: &[Open<'_>],
     test: &Test,
     found: &mut Vec<Numbered>,
 ) -> Result<(), StoreError> {
-    let uids = messages.iter().map(|message| message.entry.uid..=message.entry.uid).collect();
+    let uids = messages.iter().map(|open| open.place.uid..=open.place.uid).collect();
     let rows = store.rows(mailbox, &uids, true)?;
-    for message in messages {
-        let row = rows
-            .binary_search_by_key(&message.entry.uid, |row| row.entry.uid)
-            .ok()
-            .and_then(|at| rows.get(at));
+    for open in messages {
+        let row =
+            rows.binary_search_by_key(&open.place.uid, |row| row.entry.uid).ok().and_then(|at| rows.get(at));
         // A message that has gone meanwhile is not found.
         let Some(row) = row else { continue };
-        match decide_with_row(store, message, row, test) {
-            Ok(true) => found.push(*message),
+        match decide_with_row(store, open, row, test) {
+            Ok(true) => found.push(open.message),
             Ok(false) | Err(StoreError::Gone) => {}
             Err(error @ StoreError::Damaged { .. }) => {
                 tracing::error!(%error, "a message cannot be searched");
@@ -36,7 +34,7 @@ pub(super) fn look(
     Ok(())
 }
 
-fn decide_with_row(store: &Store, message: &Numbered, row: &Row, test: &Test) -> Result<bool, StoreError> {
+fn decide_with_row(store: &Store, open: &Open<'_>, row: &Row, test: &Test) -> Result<bool, StoreError> {
     let made;
     let summary = if let Some(summary) = SummaryView::parse(&row.summary) {
         Some(summary)
@@ -44,8 +42,7 @@ fn decide_with_row(store: &Store, message: &Numbered, row: &Row, test: &Test) ->
         made = Summary::of(&store.read_body(&row.body)?).encode();
         SummaryView::parse(&made)
     };
-    let mut facts = Facts::new(message);
-    facts.row = Some(row);
+    let mut facts = open.facts();
     facts.sent = match summary.and_then(|summary| summary.sort_keys().sent_date_s) {
         Some(sent_s) => Sent::Utc(CalendarDate::of_instant(sent_s, 0).0),
         None => Sent::Never,

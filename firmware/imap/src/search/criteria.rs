@@ -1,11 +1,14 @@
 //! Search keys with what does not depend on the message worked out, and how one is decided.
 
-use message::{Needle, fold};
-use store::{Entry, Flags, Row};
+use message::{Needle, TextPlan, Verdict, fold};
+use store::{Entry, Flags, Place};
 
 use super::{Numbered, Searched};
 use crate::parse::{CalendarDate, Criterion, DateField, SearchKey};
 use crate::session::flag_bit;
+
+/// Texts of one search that the full-text index is asked about; the others are looked up.
+const PLANS_MAX: usize = 16;
 
 /// A search key with what does not depend on the message worked out.
 #[derive(Debug)]
@@ -23,15 +26,20 @@ pub(crate) enum Test {
     ModSeq(u64),
     /// INTERNALDATE as a day in UTC, the zone it is shown in.
     Internal(DayTest),
+    /// SAVEDATE, the same way.
+    Saved(DayTest),
     Sent(DayTest),
     /// INTERNALDATE is at this second or later.
     Younger(i64),
+    /// The body's number is this one.
+    Email(u64),
     Header {
         name: String,
         text: Needle,
+        asked: Asked,
     },
-    Body(Needle),
-    Text(Needle),
+    Body(Needle, Asked),
+    Text(Needle, Asked),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -51,43 +59,85 @@ impl DayTest {
     }
 }
 
-impl Test {
-    /// Works out what does not depend on the message.
-    pub fn compile(key: &SearchKey, searched: &Searched, now_s: i64) -> Self {
-        let again = |key: &SearchKey| Self::compile(key, searched, now_s);
-        match key {
-            SearchKey::And(keys) => Test::And(keys.iter().map(again).collect()),
-            SearchKey::Or(left, right) => Test::Or(Box::new(again(left)), Box::new(again(right))),
-            SearchKey::Not(key) => Test::Not(Box::new(again(key))),
-            SearchKey::Is(criterion) => compile_criterion(criterion, searched, now_s),
-        }
-    }
+/// Which of the plans put to the full-text index a text has; not every one of many has any.
+type Asked = Option<usize>;
+
+/// Works out what does not depend on the message.
+pub(super) struct Compiler<'a> {
+    searched: &'a Searched,
+    now_s: i64,
+    /// What the full-text index is to be asked.
+    plans: Vec<TextPlan>,
 }
 
-fn compile_criterion(criterion: &Criterion, searched: &Searched, now_s: i64) -> Test {
-    let day = |field: DateField, test| match field {
-        DateField::Internal => Test::Internal(test),
-        DateField::Sent => Test::Sent(test),
-    };
-    match criterion {
-        Criterion::Has(flag) => flag_bit(flag, &searched.keywords).map_or(Test::Always(false), Test::Has),
-        Criterion::Sequence(_) if searched.exists == 0 => Test::Always(false),
-        Criterion::Sequence(set) => Test::Sequence(set.resolve(searched.exists)),
-        Criterion::Uid(set) => Test::Uid(set.resolve(searched.last_uid)),
-        Criterion::Before(field, CalendarDate(limit)) => day(*field, DayTest::Before(*limit)),
-        Criterion::On(field, CalendarDate(wanted)) => day(*field, DayTest::On(*wanted)),
-        Criterion::Since(field, CalendarDate(limit)) => day(*field, DayTest::Since(*limit)),
-        Criterion::Larger(bytes) => Test::Larger(*bytes),
-        Criterion::Smaller(bytes) => Test::Smaller(*bytes),
-        Criterion::ModSeq(modseq) => Test::ModSeq(*modseq),
-        // A message that came exactly that long ago is neither younger nor older (RFC 5032 section 3).
-        Criterion::Younger(seconds) => Test::Younger(now_s - i64::from(*seconds)),
-        Criterion::Older(seconds) => Test::Not(Box::new(Test::Younger(now_s - i64::from(*seconds) + 1))),
-        Criterion::Header { name, text } => Test::Header { name: name.clone(), text: Needle::new(&text.0) },
-        // Nothing stands in everything.
-        Criterion::Body(text) | Criterion::Text(text) if text.0.is_empty() => Test::Always(true),
-        Criterion::Body(text) => Test::Body(Needle::new(&text.0)),
-        Criterion::Text(text) => Test::Text(Needle::new(&text.0)),
+impl<'a> Compiler<'a> {
+    pub fn new(searched: &'a Searched, now_s: i64) -> Self {
+        Self { searched, now_s, plans: Vec::new() }
+    }
+
+    /// The test, and the plans its texts refer to.
+    pub fn compile(mut self, key: &SearchKey) -> (Test, Vec<TextPlan>) {
+        let test = self.key(key);
+        (test, self.plans)
+    }
+
+    fn key(&mut self, key: &SearchKey) -> Test {
+        match key {
+            SearchKey::And(keys) => Test::And(keys.iter().map(|key| self.key(key)).collect()),
+            SearchKey::Or(left, right) => Test::Or(Box::new(self.key(left)), Box::new(self.key(right))),
+            SearchKey::Not(key) => Test::Not(Box::new(self.key(key))),
+            SearchKey::Is(criterion) => self.criterion(criterion),
+        }
+    }
+
+    fn ask(&mut self, plan: TextPlan) -> Asked {
+        if self.plans.len() >= PLANS_MAX || plan.parts.is_empty() {
+            return None;
+        }
+        self.plans.push(plan);
+        Some(self.plans.len() - 1)
+    }
+
+    fn criterion(&mut self, criterion: &Criterion) -> Test {
+        let (searched, now_s) = (self.searched, self.now_s);
+        let day = |field: DateField, test| match field {
+            DateField::Internal => Test::Internal(test),
+            DateField::Sent => Test::Sent(test),
+            DateField::Saved => Test::Saved(test),
+        };
+        match criterion {
+            Criterion::Has(flag) => flag_bit(flag, &searched.keywords).map_or(Test::Always(false), Test::Has),
+            Criterion::Sequence(_) if searched.exists == 0 => Test::Always(false),
+            Criterion::Sequence(set) => Test::Sequence(set.resolve(searched.exists)),
+            Criterion::Uid(set) => Test::Uid(set.resolve(searched.last_uid)),
+            Criterion::Before(field, CalendarDate(limit)) => day(*field, DayTest::Before(*limit)),
+            Criterion::On(field, CalendarDate(wanted)) => day(*field, DayTest::On(*wanted)),
+            Criterion::Since(field, CalendarDate(limit)) => day(*field, DayTest::Since(*limit)),
+            Criterion::EmailId(number) => number.map_or(Test::Always(false), Test::Email),
+            Criterion::Larger(bytes) => Test::Larger(*bytes),
+            Criterion::Smaller(bytes) => Test::Smaller(*bytes),
+            Criterion::ModSeq(modseq) => Test::ModSeq(*modseq),
+            // A message that came exactly that long ago is neither younger nor older (RFC 5032 section 3).
+            Criterion::Younger(seconds) => Test::Younger(now_s - i64::from(*seconds)),
+            Criterion::Older(seconds) => Test::Not(Box::new(Test::Younger(now_s - i64::from(*seconds) + 1))),
+            Criterion::Header { name, text } => {
+                let text = Needle::new(&text.0);
+                let asked = self.ask(TextPlan::field(name, &text));
+                Test::Header { name: name.clone(), text, asked }
+            }
+            // Nothing stands in everything.
+            Criterion::Body(text) | Criterion::Text(text) if text.0.is_empty() => Test::Always(true),
+            Criterion::Body(text) => {
+                let text = Needle::new(&text.0);
+                let asked = self.ask(TextPlan::body(&text));
+                Test::Body(text, asked)
+            }
+            Criterion::Text(text) => {
+                let text = Needle::new(&text.0);
+                let asked = self.ask(TextPlan::anywhere(&text));
+                Test::Text(text, asked)
+            }
+        }
     }
 }
 
@@ -95,11 +145,21 @@ fn compile_criterion(criterion: &Criterion, searched: &Searched, now_s: i64) -> 
 pub(super) struct Facts<'a> {
     pub number: u32,
     pub entry: &'a Entry,
-    pub row: Option<&'a Row>,
+    pub place: Option<&'a Place>,
+    /// What the full-text index says of this message, for each plan.
+    pub verdicts: Option<Verdicts<'a>>,
     pub sent: Sent,
     pub header: Option<Header>,
     /// The texts of the body, folded.
     pub bodies: Option<Vec<String>>,
+}
+
+/// What the index says of one message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Verdicts<'a> {
+    /// By plan, then by message.
+    pub all: &'a [Vec<Verdict>],
+    pub message: usize,
 }
 
 /// What the summary tells of the sent date.
@@ -143,10 +203,21 @@ impl<'a> Facts<'a> {
         Self {
             number: message.number,
             entry: &message.entry,
-            row: None,
+            place: None,
+            verdicts: None,
             sent: Sent::Unknown,
             header: None,
             bodies: None,
+        }
+    }
+
+    /// What the index says, where it is sure.
+    fn judged(&self, asked: Asked) -> Option<bool> {
+        let verdicts = self.verdicts?;
+        match verdicts.all.get(asked?)?.get(verdicts.message)? {
+            Verdict::Yes => Some(true),
+            Verdict::No => Some(false),
+            Verdict::Look => None,
         }
     }
 }
@@ -180,17 +251,26 @@ impl Test {
             Self::Smaller(bytes) => Some(u64::from(facts.entry.size_bytes) < *bytes),
             Self::ModSeq(modseq) => Some(facts.entry.modseq >= *modseq),
             Self::Internal(test) => {
-                facts.row.map(|row| test.holds(CalendarDate::of_instant(row.internal_date_s, 0).0))
+                facts.place.map(|place| test.holds(CalendarDate::of_instant(place.internal_date_s, 0).0))
             }
-            Self::Younger(since_s) => facts.row.map(|row| row.internal_date_s >= *since_s),
+            Self::Younger(since_s) => facts.place.map(|place| place.internal_date_s >= *since_s),
+            Self::Saved(test) => {
+                facts.place.map(|place| test.holds(CalendarDate::of_instant(place.save_date_s, 0).0))
+            }
+            Self::Email(body) => facts.place.map(|place| place.body.0 == *body),
             Self::Sent(test) => decide_sent(*test, facts),
-            Self::Header { name, text } => {
+            Self::Header { asked, .. } | Self::Body(_, asked) | Self::Text(_, asked)
+                if facts.judged(*asked).is_some() =>
+            {
+                facts.judged(*asked)
+            }
+            Self::Header { name, text, .. } => {
                 let fields = &facts.header.as_ref()?.fields;
                 let mut named = fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
                 Some(named.any(|field| text.is_in(&field.line[field.value_at..])))
             }
-            Self::Body(text) => Some(facts.bodies.as_ref()?.iter().any(|body| text.is_in(body))),
-            Self::Text(text) => {
+            Self::Body(text, _) => Some(facts.bodies.as_ref()?.iter().any(|body| text.is_in(body))),
+            Self::Text(text, _) => {
                 let header = facts.header.as_ref()?;
                 if header.fields.iter().any(|field| text.is_in(&field.line)) {
                     return Some(true);

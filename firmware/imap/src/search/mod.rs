@@ -4,8 +4,9 @@
 //! ascending UID. It knows nothing of sessions, so that SEARCH, SORT, THREAD and a search over several
 //! mailboxes all stand on it.
 //!
-//! Each message is looked at only as far as it takes to decide: the view first, then its row and summary,
-//! then its header, and last its whole text. A key is `None` while what it needs is not loaded.
+//! Each message is looked at only as far as it takes to decide: the view first, then its dates and what the
+//! full-text index says of its body, then its summary, its header, and last its whole text. A key is `None`
+//! while what it needs is not loaded. The index only saves looking: without it the same messages are found.
 
 mod closer;
 mod criteria;
@@ -13,11 +14,10 @@ mod criteria;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use store::{Entry, MailboxId, Store, StoreError, Uid};
+use store::{BodyId, Entry, MailboxId, Place, Store, StoreError, Uid};
 
 use crate::parse::SearchKey;
-use criteria::Facts;
-pub(crate) use criteria::Test;
+use criteria::{Compiler, Facts, Test, Verdicts};
 
 /// Messages of one piece.
 const PIECE_MESSAGES: usize = 128;
@@ -65,25 +65,76 @@ pub(crate) fn evaluate(
     now_s: i64,
     progress: &Progress,
 ) -> Result<Vec<Numbered>, StoreError> {
-    let test = Test::compile(key, searched, now_s);
+    let (test, plans) = Compiler::new(searched, now_s).compile(key);
     let mut found: Vec<Numbered> = Vec::new();
-    for piece in searched.messages.chunks(PIECE_MESSAGES) {
-        let mut open = Vec::new();
-        for message in piece {
-            match test.decide(&Facts::new(message)) {
-                Some(true) => found.push(*message),
-                Some(false) => {}
-                None => open.push(*message),
-            }
+    let mut left: Vec<Numbered> = Vec::new();
+    for message in &searched.messages {
+        match test.decide(&Facts::new(message)) {
+            Some(true) => found.push(*message),
+            Some(false) => {}
+            None => left.push(*message),
         }
-        if !open.is_empty() {
+    }
+    if let (Some(first), Some(last)) = (left.first(), left.last()) {
+        let places = store.places(searched.mailbox, first.entry.uid..=last.entry.uid)?;
+        let mut open = with_places(&left, &places);
+        settle(&mut open, &test, &mut found);
+        let bodies: Vec<BodyId> = open.iter().map(|open| open.place.body).collect();
+        let verdicts = if plans.is_empty() { Vec::new() } else { store.judge_texts(&plans, &bodies)? };
+        for (message, open) in open.iter_mut().enumerate() {
+            open.verdicts = Some(Verdicts { all: &verdicts, message });
+        }
+        settle(&mut open, &test, &mut found);
+        progress.done.store((searched.messages.len() - open.len()) as u32, Ordering::Relaxed);
+        for piece in open.chunks(PIECE_MESSAGES) {
             if progress.stop.load(Ordering::Relaxed) {
                 return Err(StoreError::Closed);
             }
-            closer::look(store, searched.mailbox, &open, &test, &mut found)?;
+            closer::look(store, searched.mailbox, piece, &test, &mut found)?;
+            progress.done.fetch_add(piece.len() as u32, Ordering::Relaxed);
         }
-        progress.done.fetch_add(piece.len() as u32, Ordering::Relaxed);
     }
     found.sort_unstable_by_key(|message| message.number);
     Ok(found)
+}
+
+/// A message that is not decided yet.
+struct Open<'a> {
+    message: Numbered,
+    place: Place,
+    verdicts: Option<Verdicts<'a>>,
+}
+
+impl Open<'_> {
+    fn facts(&self) -> Facts<'_> {
+        let mut facts = Facts::new(&self.message);
+        facts.place = Some(&self.place);
+        facts.verdicts = self.verdicts;
+        facts
+    }
+}
+
+/// Messages with their places, both by ascending UID. Those that have gone meanwhile are left out.
+fn with_places<'a>(messages: &[Numbered], places: &[Place]) -> Vec<Open<'a>> {
+    let mut places = places.iter().peekable();
+    let mut open = Vec::with_capacity(messages.len());
+    for message in messages {
+        while places.next_if(|place| place.uid < message.entry.uid).is_some() {}
+        if let Some(place) = places.next_if(|place| place.uid == message.entry.uid) {
+            open.push(Open { message: *message, place: *place, verdicts: None });
+        }
+    }
+    open
+}
+
+/// Takes out what can be decided now.
+fn settle(open: &mut Vec<Open<'_>>, test: &Test, found: &mut Vec<Numbered>) {
+    open.retain(|open| match test.decide(&open.facts()) {
+        Some(true) => {
+            found.push(open.message);
+            false
+        }
+        Some(false) => false,
+        None => true,
+    });
 }

@@ -191,6 +191,7 @@ impl Ledger {
             "INSERT INTO bodies (id, segment, offset, length, summary) VALUES (?1, ?2, ?3, ?4, ?5)",
             params![id.0 as i64, place.segment, place.offset as i64, place.length, &body.summary[..]],
         )?;
+        self.texts.offer(id, &body.tokens);
         *stored = Some(id);
         Ok(id)
     }

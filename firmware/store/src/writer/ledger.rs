@@ -18,6 +18,7 @@ use super::room::Rooms;
 use crate::feed::MailboxEvent;
 use crate::schema::{FIRST_MAILBOX, meta, set_meta};
 use crate::snapshots::{Numbers, Touch};
+use crate::text_index::Intake;
 use crate::{AccountId, BodyId, MailboxId, ModSeq, StoreError, Uid};
 
 /// Mailboxes and accounts remembered between transactions.
@@ -65,6 +66,7 @@ pub(crate) struct Notices {
 pub(crate) struct Ledger {
     pub(super) database: Connection,
     pub(super) appender: Appender,
+    pub(super) texts: Arc<Intake>,
     mailboxes: Memory<MailboxId, MailboxState>,
     pub(super) rooms: Rooms,
     next_body: u64,
@@ -89,12 +91,13 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub fn load(database: Connection, appender: Appender) -> Result<Self, StoreError> {
+    pub fn load(database: Connection, appender: Appender, texts: Arc<Intake>) -> Result<Self, StoreError> {
         let next_body = meta(&database, "next_body")?.unwrap_or(1) as u64;
         let next_mailbox = meta(&database, "next_mailbox")?.unwrap_or(FIRST_MAILBOX);
         Ok(Self {
             database,
             appender,
+            texts,
             mailboxes: Memory::new(),
             rooms: Rooms::new(),
             next_body,
@@ -198,6 +201,7 @@ impl Ledger {
         self.run("COMMIT", [])?;
         self.next_body_written = next_body;
         self.appender.committed();
+        self.texts.committed(next_body);
         Ok(notices)
     }
 

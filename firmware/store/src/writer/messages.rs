@@ -165,6 +165,7 @@ impl Ledger {
                     })?;
                 if let Some((segment, length)) = place {
                     self.appender.release(segment, length);
+                    self.note_unwanted_text(BodyId(body as u64))?;
                 }
             }
         }

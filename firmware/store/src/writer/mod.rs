@@ -20,6 +20,7 @@ mod reclaim;
 mod room;
 mod sharing;
 mod tail;
+mod unwanted;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,6 +40,7 @@ use crate::feed::Feeds;
 use crate::reserve::Reserve;
 use crate::segment::{MESSAGE_BYTES_MAX, SegmentFiles};
 use crate::snapshots::{Snapshots, Told};
+use crate::text_index::Intake;
 use crate::watchers::Watchers;
 use ahead::Ahead;
 use appender::Appender;
@@ -87,6 +89,8 @@ pub(crate) struct Shared {
     pub failed: watch::Sender<Option<String>>,
     /// Held by a check: no segment goes while one runs.
     pub reclaiming: Arc<Mutex<()>>,
+    /// Bodies on their way into the full-text index.
+    pub texts: Arc<Intake>,
 }
 
 impl Writer {
@@ -96,7 +100,7 @@ impl Writer {
         let checkpoints = Checkpoints::start(dir, &mut database, shared.failed.clone())?;
         let ahead = Ahead::start(dir, shared.failed.clone())?;
         let appender = Appender::load(shared.files.clone(), ahead, &database)?;
-        let mut ledger = Ledger::load(database, appender)?;
+        let mut ledger = Ledger::load(database, appender, shared.texts.clone())?;
         ledger.verify_tail()?;
         let thread = Thread {
             requests,

@@ -60,6 +60,7 @@ impl Reclaim {
         }
         self.put_off_until = None;
         ledger.begin(false)?;
+        let forgotten = ledger.forget_unwanted_texts()?;
         let removed = remove_dead_files(ledger)?;
         let buried = bury_empty(ledger);
         let reaped = reap_doomed(ledger)?;
@@ -68,7 +69,7 @@ impl Reclaim {
         if let Some((segment, end)) = compacted {
             punch(ledger, segment, end);
         }
-        self.busy = removed || buried || reaped || compacted.is_some();
+        self.busy = forgotten || removed || buried || reaped || compacted.is_some();
         Ok(())
     }
 

@@ -1,0 +1,323 @@
+//! The thread that feeds the index.
+//!
+//! Messages go in by the hundred, in the order of their bodies: those stored just now with the tokens the
+//! intake holds, those of before (a store that is older than its index, the moments before a power cut)
+//! by reading their bodies. It does one bounded thing at a time, and rests between two pieces of old mail.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use message::{Structure, WIDE, tokens};
+use rusqlite::{Connection, ErrorCode, params};
+
+use super::database;
+use super::intake::{Call, FOLD_BYTES, FOLD_MESSAGES, Intake};
+use super::vocabulary::Vocabulary;
+use crate::schema::{self, set_meta};
+use crate::segment::SegmentFiles;
+use crate::{BodyId, BodyRef, StoreError, delivery};
+
+/// How long it waits for work before it looks after the index.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Pause after a disk that is full.
+const PUT_OFF: Duration = Duration::from_secs(10);
+/// Pause between two pieces of old mail.
+const BREATH: Duration = Duration::from_millis(5);
+/// Bodies removed from the index in one transaction.
+const FORGET_MAX: i64 = 2_000;
+/// Pages merged after each piece of mail, and in each step of a rest.
+const MERGE_PAGES: i64 = 400;
+/// Steps of merging in one rest.
+const REST_STEPS: u32 = 8;
+/// From this many pages on the log is folded back (8 MiB).
+const LOG_PAGES: i64 = 2_000;
+/// Times a body is looked for where it has been moved.
+const READ_ATTEMPTS: usize = 3;
+
+struct Indexer {
+    dir: PathBuf,
+    /// The index.
+    database: Connection,
+    /// The mail database, to read.
+    mail: Connection,
+    files: Arc<SegmentFiles>,
+    intake: Arc<Intake>,
+    vocabulary: Vocabulary,
+    /// Bodies below this number are in the index.
+    below: u64,
+    /// Removed from the index, not durably yet.
+    forgotten: BTreeSet<i64>,
+    /// The next rest has segments to merge.
+    unmerged: bool,
+}
+
+/// Starts the thread.
+pub(super) fn start(
+    dir: &Path,
+    index: Connection,
+    files: Arc<SegmentFiles>,
+    intake: Arc<Intake>,
+) -> Result<JoinHandle<()>, StoreError> {
+    let mail = schema::open_reader(&dir.join("mail.db"))?;
+    let below = database::indexed_below(&index)?;
+    intake.indexed(below);
+    let mut indexer = Indexer {
+        dir: dir.to_owned(),
+        database: index,
+        mail,
+        files,
+        intake,
+        vocabulary: Vocabulary::default(),
+        below,
+        forgotten: BTreeSet::new(),
+        unmerged: true,
+    };
+    let run = move || indexer.run();
+    Ok(std::thread::Builder::new().name("store-text".to_owned()).spawn(run)?)
+}
+
+impl Indexer {
+    fn run(&mut self) {
+        if let Err(error) = self.vocabulary.load(&self.database) {
+            tracing::warn!("the words of the full-text index cannot be read: {error}");
+        }
+        // Removed before the last end.
+        self.attempt(Self::forget);
+        loop {
+            let goes_on = match self.intake.wait(PATIENCE) {
+                Call::Fold { horizon } => self.attempt(|indexer| indexer.fold(horizon)),
+                Call::Forget => self.attempt(Self::forget),
+                Call::Rest => self.attempt(Self::rest),
+                Call::Rebuild => self.attempt(Self::rebuild),
+                Call::Close => {
+                    self.attempt(Self::finish);
+                    return;
+                }
+            };
+            if !goes_on {
+                return self.intake.close();
+            }
+        }
+    }
+
+    /// Does one thing. A full disk puts it off; anything else ends the index, not the store.
+    fn attempt(&mut self, work: impl FnOnce(&mut Self) -> Result<(), StoreError>) -> bool {
+        let Err(error) = work(self) else { return true };
+        self.vocabulary.forget();
+        if !self.database.is_autocommit() {
+            let _ = self.database.execute_batch("ROLLBACK");
+        }
+        if error.is_disk_full() {
+            tracing::warn!("the full-text index waits for space on the disk");
+            self.sleep(PUT_OFF);
+            return true;
+        }
+        tracing::error!("the full-text index has failed, searches read every message: {error}");
+        if is_damage(&error) {
+            // The next start makes it anew.
+            let _ = database::remove(&self.dir);
+        }
+        false
+    }
+
+    /// Puts the next bodies in.
+    fn fold(&mut self, horizon: u64) -> Result<(), StoreError> {
+        let bodies = self.next_bodies(horizon)?;
+        let is_last = (bodies.len() as u64) < FOLD_MESSAGES;
+        let mut below = if is_last { horizon } else { self.below };
+        let mut bytes = 0;
+        let mut read_any = false;
+        self.database.execute_batch("BEGIN IMMEDIATE")?;
+        {
+            let mut insert =
+                self.database.prepare_cached("INSERT INTO postings (rowid, tokens) VALUES (?1, ?2)")?;
+            for body in &bodies {
+                let found = if let Some(waiting) = self.intake.tokens_of(body.id.0) {
+                    waiting
+                } else {
+                    read_any = true;
+                    read_tokens(&self.mail, &self.files, body)?
+                };
+                insert.execute(params![body.id.0 as i64, &found[..]])?;
+                self.vocabulary.note(&found);
+                bytes += found.len();
+                if !is_last {
+                    below = body.id.0 + 1;
+                }
+                if bytes >= FOLD_BYTES && body.id != bodies.last().map_or(body.id, |last| last.id) {
+                    below = body.id.0 + 1;
+                    break;
+                }
+            }
+        }
+        self.vocabulary.write(&self.database)?;
+        set_meta(&self.database, "indexed_below", below as i64)?;
+        self.database.execute_batch("COMMIT")?;
+        self.below = below;
+        self.intake.indexed(below);
+        self.unmerged = true;
+        self.merge("postings", 8, MERGE_PAGES)?;
+        self.merge("grams", 8, MERGE_PAGES / 4)?;
+        self.keep_log_short()?;
+        if read_any {
+            self.sleep(BREATH);
+        }
+        Ok(())
+    }
+
+    /// Bodies that are not indexed yet, as far as they are there.
+    fn next_bodies(&self, horizon: u64) -> Result<Vec<BodyRef>, StoreError> {
+        let mut statement = self.mail.prepare_cached(
+            "SELECT id, segment, offset, length FROM bodies WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3",
+        )?;
+        let range = params![self.below as i64, horizon as i64, FOLD_MESSAGES as i64];
+        let rows = statement.query_map(range, |row| {
+            Ok(BodyRef {
+                id: BodyId(row.get::<_, i64>(0)? as u64),
+                segment: row.get(1)?,
+                offset: row.get::<_, i64>(2)? as u64,
+                length: row.get(3)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Takes bodies that are gone out of the index.
+    fn forget(&mut self) -> Result<(), StoreError> {
+        let mut after = 0;
+        loop {
+            let gone: Vec<i64> = {
+                let mut notes = self.mail.prepare_cached(
+                    "SELECT body FROM unwanted_texts WHERE body > ?1 ORDER BY body LIMIT ?2",
+                )?;
+                let rows = notes.query_map([after, FORGET_MAX], |row| row.get(0))?;
+                rows.collect::<Result<_, _>>()?
+            };
+            let Some(last) = gone.last().copied() else { break };
+            self.database.execute_batch("BEGIN IMMEDIATE")?;
+            {
+                let mut delete = self.database.prepare_cached("DELETE FROM postings WHERE rowid = ?1")?;
+                for body in &gone {
+                    delete.execute([body])?;
+                }
+            }
+            self.database.execute_batch("COMMIT")?;
+            self.forgotten.extend(gone);
+            after = last;
+            if self.intake.is_closed() {
+                return Ok(());
+            }
+        }
+        self.settle()
+    }
+
+    /// Makes the removals durable; then their notes can go.
+    fn settle(&mut self) -> Result<(), StoreError> {
+        if self.forgotten.is_empty() {
+            return Ok(());
+        }
+        // What a checkpoint has copied is synced.
+        let (busy, log, copied) = self.database.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+            Ok((row.get::<_, bool>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+        })?;
+        if !busy && log == copied {
+            self.intake.settle(std::mem::take(&mut self.forgotten));
+        }
+        Ok(())
+    }
+
+    /// Tidies up when there is nothing else to do.
+    fn rest(&mut self) -> Result<(), StoreError> {
+        self.settle()?;
+        if !std::mem::take(&mut self.unmerged) {
+            return Ok(());
+        }
+        for _ in 0..REST_STEPS {
+            let more = self.merge("postings", 4, MERGE_PAGES)? | self.merge("grams", 4, MERGE_PAGES)?;
+            if !more {
+                return self.keep_log_short();
+            }
+            self.unmerged = true;
+        }
+        self.keep_log_short()
+    }
+
+    fn rebuild(&mut self) -> Result<(), StoreError> {
+        self.database.execute_batch("BEGIN IMMEDIATE")?;
+        database::clear(&self.database)?;
+        self.database.execute_batch("COMMIT")?;
+        self.vocabulary.forget();
+        self.below = 1;
+        self.intake.indexed(1);
+        Ok(())
+    }
+
+    /// At the end: what waits, if it is little.
+    fn finish(&mut self) -> Result<(), StoreError> {
+        let horizon = self.intake.horizon();
+        if horizon > self.below && horizon - self.below <= FOLD_MESSAGES {
+            self.fold(horizon)?;
+        }
+        self.database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+
+    /// Merges some pages where a level has `segments` of one size; whether there was any.
+    fn merge(&self, table: &str, segments: i64, pages: i64) -> Result<bool, StoreError> {
+        let mut set =
+            self.database.prepare_cached(&format!("INSERT INTO {table} ({table}, rank) VALUES (?1, ?2)"))?;
+        set.execute(params!["usermerge", segments])?;
+        let before = self.database.total_changes();
+        set.execute(params!["merge", pages])?;
+        // SQLite counts one change even when nothing was merged.
+        Ok(self.database.total_changes() - before >= 2)
+    }
+
+    fn keep_log_short(&self) -> Result<(), StoreError> {
+        let log: i64 = self.database.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1))?;
+        if log >= LOG_PAGES {
+            self.database.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+        }
+        Ok(())
+    }
+
+    /// Sleeps, unless the store closes.
+    fn sleep(&self, time: Duration) {
+        let mut left = time;
+        while !left.is_zero() && !self.intake.is_closed() {
+            let nap = left.min(Duration::from_millis(100));
+            std::thread::sleep(nap);
+            left -= nap;
+        }
+    }
+}
+
+/// Tokens of a stored body. One that is damaged can hold anything; one that is gone holds nothing.
+fn read_tokens(mail: &Connection, files: &SegmentFiles, body: &BodyRef) -> Result<Arc<str>, StoreError> {
+    let mut place = *body;
+    for _ in 0..READ_ATTEMPTS {
+        match files.read(&place) {
+            Ok(Some(raw)) => return Ok(tokens(&raw, &Structure::of(&raw)).into()),
+            Ok(None) | Err(StoreError::Damaged { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        match delivery::find_body(mail, body.id)? {
+            None => return Ok("".into()),
+            Some(now) if now == place => return Ok(WIDE.into()),
+            Some(now) => place = now,
+        }
+    }
+    Ok(WIDE.into())
+}
+
+fn is_damage(error: &StoreError) -> bool {
+    match error {
+        StoreError::Database(error) => {
+            matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+        }
+        _ => false,
+    }
+}
