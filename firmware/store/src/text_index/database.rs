@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use crate::schema::{meta, set_meta};
-use crate::{StoreError, schema};
+use crate::{StoreError, reserve, schema};
 
 /// Of mail.db: numbers of bodies that are gone and whose tokens shall go too.
 pub(crate) const TABLES: &str = "CREATE TABLE IF NOT EXISTS unwanted_texts (body INTEGER PRIMARY KEY);";
@@ -32,10 +32,18 @@ pub(super) fn path(dir: &Path) -> PathBuf {
 /// Opens the index to write; makes it anew when it is not this mail database's, damaged, or of another
 /// format.
 pub(super) fn open(dir: &Path, mail: &Connection) -> Result<Connection, StoreError> {
-    match try_open(dir, mail) {
+    let mut opened = try_open(dir, mail);
+    // The log's index needs a little room.
+    if opened.as_ref().is_err_and(|error| !is_damage(error)) && reserve::give_up(dir) {
+        opened = try_open(dir, mail);
+    }
+    match opened {
         Ok(Some(database)) => return Ok(database),
         Ok(None) => {}
-        Err(error) => tracing::warn!("the full-text index is unusable and made anew: {error}"),
+        Err(error) if is_damage(&error) => {
+            tracing::warn!("the full-text index is damaged and made anew: {error}");
+        }
+        Err(error) => return Err(error),
     }
     remove(dir)?;
     let database = connect(dir)?;
@@ -49,6 +57,17 @@ pub(super) fn open(dir: &Path, mail: &Connection) -> Result<Connection, StoreErr
     std::fs::File::open(dir)?.sync_all()?;
     set_meta(mail, "text_index", identity)?;
     Ok(database)
+}
+
+/// Whether an error says that the index is no good, rather than the disk.
+pub(super) fn is_damage(error: &StoreError) -> bool {
+    use ErrorCode::{DatabaseCorrupt, NotADatabase, Unknown};
+    match error {
+        StoreError::Database(error) => {
+            matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase | Unknown))
+        }
+        _ => false,
+    }
 }
 
 /// Throws the index away; who has it open goes on reading the old one.

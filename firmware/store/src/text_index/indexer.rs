@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use message::{Structure, WIDE, tokens};
-use rusqlite::{Connection, ErrorCode, params};
+use rusqlite::{Connection, params};
 
 use super::database;
 use super::intake::{Call, FOLD_BYTES, FOLD_MESSAGES, Intake};
@@ -116,7 +116,7 @@ impl Indexer {
             return true;
         }
         tracing::error!("the full-text index has failed, searches read every message: {error}");
-        if is_damage(&error) {
+        if database::is_damage(&error) {
             // The next start makes it anew.
             let _ = database::remove(&self.dir);
         }
@@ -311,13 +311,4 @@ fn read_tokens(mail: &Connection, files: &SegmentFiles, body: &BodyRef) -> Resul
         }
     }
     Ok(WIDE.into())
-}
-
-fn is_damage(error: &StoreError) -> bool {
-    match error {
-        StoreError::Database(error) => {
-            matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
-        }
-        _ => false,
-    }
 }
