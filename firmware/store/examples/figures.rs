@@ -192,7 +192,7 @@ async fn grow(dir: &Path, accounts: u64, messages: u64) -> Result<(), StoreError
         let ingest = deliver(&store, &ids, 64, SAMPLE, 4096).await?;
         let mut select = Vec::new();
         for number in 0..200_u64 {
-            let account = ids[(number.wrapping_mul(0x9E37_79B9) % ids.len() as u64) as usize];
+            let account = ids[((held + number).wrapping_mul(0x9E37_79B9) % ids.len() as u64) as usize];
             let begin = Instant::now();
             let inbox = store.mailbox(account, "INBOX")?.ok_or(StoreError::NoSuchMailbox)?;
             store.snapshot(inbox.id)?;

@@ -23,7 +23,7 @@ const READER_CACHE_KIB: i64 = 4 * 1024;
 /// Prepared statements kept per connection.
 const STATEMENTS: usize = 96;
 /// Size the log is cut back to when it has grown beyond it, in bytes.
-const LOG_BYTES_KEPT: i64 = 32 * 1024 * 1024;
+const LOG_BYTES_KEPT: i64 = 40 * 1024 * 1024;
 
 const TABLES: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;

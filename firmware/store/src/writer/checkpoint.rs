@@ -14,11 +14,11 @@ use tokio::sync::watch;
 
 use crate::{StoreError, schema};
 
-/// From this many pages in the log on it is folded back, in the background (8 MiB).
+/// Each time the log has grown by this many pages it is folded back, in the background (8 MiB).
 const LOG_PAGES: i32 = 2 * 1024;
-/// From this many pages on the writer itself folds back the rest, so that the log can begin anew (32
+/// From this many pages on the writer itself folds back the rest, so that the log can begin anew (40
 /// MiB). It bounds the log, and with it the time of recovery.
-const LOG_PAGES_MAX: i32 = 8 * 1024;
+const LOG_PAGES_MAX: i32 = 10 * 1024;
 /// Length the log is given at the start: what only overwrites is synced without the file system's journal.
 const LOG_BYTES_AHEAD: u64 = 12 * 1024 * 1024;
 
@@ -36,6 +36,9 @@ pub(super) struct Checkpoints {
     /// From this many pages on the writer folds back itself; above the bound only while a reader
     /// holds on to an old moment.
     limit: i32,
+    /// Pages in the log when it was last asked for. Under load the log does not end while it is folded
+    /// back: asking after each commit would sync the database after each.
+    asked_at: i32,
 }
 
 impl Checkpoints {
@@ -57,7 +60,14 @@ impl Checkpoints {
         let turns = turn.clone();
         let run = move || run(&database, &wakes, &turns, &failed);
         let thread = std::thread::Builder::new().name("store-checkpoint".to_owned()).spawn(run)?;
-        Ok(Self { wake: Some(wake), thread: Some(thread), turn, log_pages, limit: LOG_PAGES_MAX })
+        Ok(Self {
+            wake: Some(wake),
+            thread: Some(thread),
+            turn,
+            log_pages,
+            limit: LOG_PAGES_MAX,
+            asked_at: 0,
+        })
     }
 
     /// Asks for a checkpoint soon.
@@ -72,10 +82,15 @@ impl Checkpoints {
         if pages < LOG_PAGES_MAX {
             self.limit = LOG_PAGES_MAX;
         }
+        if pages < self.asked_at {
+            // The log has begun anew.
+            self.asked_at = 0;
+        }
         if pages >= self.limit {
             let done = checkpoint(database, &self.turn)?;
             self.limit = if done { LOG_PAGES_MAX } else { pages.saturating_add(LOG_PAGES_MAX) };
-        } else if pages >= LOG_PAGES {
+        } else if pages - self.asked_at >= LOG_PAGES {
+            self.asked_at = pages;
             self.wake();
         }
         Ok(())
