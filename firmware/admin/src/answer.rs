@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use control::cluster::{Phase, Record, Status};
+use control::directory::Reply;
 use control::init::{LogLine, Service};
-use control::mail::{Account, Alias, CheckReport, Domain, Queued};
+use control::mail::{CheckReport, Queued};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::directory_answer;
 use crate::language::Language;
 use crate::status;
 use crate::table::{Table, printable, size, span};
@@ -26,12 +28,8 @@ pub enum Answer {
     Log(Vec<LogLine>),
     /// Services.
     Services(Vec<Service>),
-    /// Domains.
-    Domains(Vec<Domain>),
-    /// Accounts.
-    Accounts(Vec<Account>),
-    /// Aliases.
-    Aliases(Vec<Alias>),
+    /// Domains, users, groups: all there is, or a piece of so many rows.
+    Directory(Box<Reply>, Option<usize>),
     /// Outgoing messages.
     Queue(Vec<Queued>),
     /// The mail service is serving.
@@ -58,9 +56,7 @@ impl Answer {
             Self::Records(records) => line(records),
             Self::Log(lines) => line(lines),
             Self::Services(services) => line(services),
-            Self::Domains(domains) => line(domains),
-            Self::Accounts(accounts) => line(accounts),
-            Self::Aliases(aliases) => line(aliases),
+            Self::Directory(reply, _) => directory_answer::json(reply),
             Self::Queue(queue) => line(queue),
             Self::Healthy { epoch, uptime_ms, commit_ms } => {
                 json!({ "epoch": epoch, "uptime_ms": uptime_ms, "commit_ms": commit_ms }).to_string()
@@ -78,9 +74,15 @@ impl Answer {
             Self::Records(records) => listed(records, language, record_table),
             Self::Log(lines) => lines.iter().map(log_line).collect(),
             Self::Services(services) => listed(services, language, services_table),
-            Self::Domains(domains) => listed(domains, language, domain_table),
-            Self::Accounts(accounts) => listed(accounts, language, account_table),
-            Self::Aliases(aliases) => listed(aliases, language, alias_table),
+            Self::Directory(reply, piece) => {
+                let text = directory_answer::human(reply, language);
+                match (directory_answer::last_row(reply), piece) {
+                    (Some((count, last)), Some(piece)) if count >= *piece => {
+                        text + &Text::MoreRows.fill(language, &[&last]) + "\n"
+                    }
+                    _ => text,
+                }
+            }
             Self::Queue(queue) => listed(queue, language, queue_table),
             Self::Healthy { epoch, uptime_ms, commit_ms } => {
                 Text::Healthy.fill(language, &[epoch, &span(*uptime_ms), commit_ms]) + "\n"
@@ -95,14 +97,14 @@ fn line<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_else(|error| json!({ "error": error.to_string() }).to_string())
 }
 
-fn listed<T>(items: &[T], language: Language, table: fn(&[T], Language) -> Table) -> String {
+pub(crate) fn listed<T>(items: &[T], language: Language, table: fn(&[T], Language) -> Table) -> String {
     if items.is_empty() {
         return format!("{}\n", Text::Empty.get(language));
     }
     table(items, language).lines()
 }
 
-fn headings(texts: &[Text], language: Language) -> Table {
+pub(crate) fn headings(texts: &[Text], language: Language) -> Table {
     let texts: Vec<_> = texts.iter().map(|text| text.get(language)).collect();
     Table::new(&texts)
 }
@@ -156,32 +158,6 @@ pub fn services_table(services: &[Service], language: Language) -> Table {
             service.restarts.to_string(),
             service.last_end.clone().unwrap_or_default(),
         ]);
-    }
-    table
-}
-
-fn domain_table(domains: &[Domain], language: Language) -> Table {
-    let mut table = headings(&[Text::Domain, Text::AccountsHeading, Text::AliasesHeading], language);
-    for domain in domains {
-        table.row([domain.domain.clone(), domain.accounts.to_string(), domain.aliases.to_string()]);
-    }
-    table
-}
-
-fn account_table(accounts: &[Account], language: Language) -> Table {
-    let columns = [Text::Address, Text::Messages, Text::Used, Text::QuotaHeading];
-    let mut table = headings(&columns, language);
-    for account in accounts {
-        let quota = account.quota_bytes.map_or_else(|| Text::Unlimited.get(language).to_owned(), size);
-        table.row([account.address.clone(), account.messages.to_string(), size(account.used_bytes), quota]);
-    }
-    table
-}
-
-fn alias_table(aliases: &[Alias], language: Language) -> Table {
-    let mut table = headings(&[Text::Address, Text::Targets], language);
-    for alias in aliases {
-        table.row([alias.address.clone(), alias.targets.join(" ")]);
     }
     table
 }

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use control::cluster::{self, Role};
+use control::directory::{GroupChange, Page, ROWS_MAX, Reply, Request, UserChange};
 use control::wire::{self, WireError};
 use control::{init, mail};
 
 use crate::answer::Answer;
+use crate::directory_words::{Alias, AppPassword, Defaults, Domain, Group, Piece, User};
 use crate::failure::Failure;
-use crate::words::{Account, Alias, Command, Domain, Drill, Power, Queue, Smarthost, Store, Switch};
+use crate::words::{Command, Drill, Power, Queue, Smarthost, Store, Switch};
 
 /// What a question may take.
 pub const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -78,9 +80,18 @@ pub fn execute(command: Command, password: Option<String>, sockets: &Sockets) ->
         Command::Drill(drill) => ask_init(sockets, &drill_request(drill)),
         Command::Power(Power::Off) => ask_init(sockets, &init::Request::PowerOff),
         Command::Power(Power::Restart) => ask_init(sockets, &init::Request::Restart),
-        Command::Domain(domain) => ask_mail(sockets, &domain_request(domain)),
-        Command::Account(account) => ask_mail(sockets, &account_request(account, password)?),
-        Command::Alias(alias) => ask_mail(sockets, &alias_request(alias)),
+        command @ (Command::Domain(_)
+        | Command::User(_)
+        | Command::Group(_)
+        | Command::Alias(_)
+        | Command::AppPassword(_)
+        | Command::Defaults(_)) => {
+            let (request, rows) = directory_request(command, password)?;
+            Ok(match ask_mail(sockets, &request)? {
+                Answer::Directory(reply, _) => Answer::Directory(reply, rows),
+                other => other,
+            })
+        }
         Command::Queue(queue) => ask_mail(sockets, &queue_request(queue)),
         Command::Smarthost(smarthost) => ask_mail(sockets, &smarthost_request(smarthost, password)),
         Command::Health => ask_mail(sockets, &mail::Request::Health),
@@ -89,35 +100,96 @@ pub fn execute(command: Command, password: Option<String>, sockets: &Sockets) ->
     }
 }
 
-fn domain_request(domain: Domain) -> mail::Request {
-    match domain {
-        Domain::Add { domain } => mail::Request::DomainAdd { domain },
-        Domain::Remove { domain } => mail::Request::DomainRemove { domain },
-        Domain::List => mail::Request::DomainList,
-    }
+/// The request of a word about the directory, and how many rows were asked for where it is a list.
+fn directory_request(
+    command: Command,
+    password: Option<String>,
+) -> Result<(mail::Request, Option<usize>), Failure> {
+    let page = |domain, prefix, piece: Piece| Page {
+        domain,
+        prefix,
+        after: piece.after,
+        limit: piece.limit.min(ROWS_MAX),
+    };
+    let all = |domain, piece| page(domain, String::new(), piece);
+    let request = match command {
+        Command::Domain(word) => match word {
+            Domain::Add { domain } => return Ok((mail::Request::DomainAdd { domain }, None)),
+            Domain::Remove { domain } => return Ok((mail::Request::DomainRemove { domain }, None)),
+            Domain::List { piece } => Request::Domains(all(None, piece)),
+            Domain::Show { domain } => Request::Domain { domain },
+            Domain::Set { domain, settings } => Request::DomainSet { domain, change: settings.change() },
+        },
+        Command::User(word) => match word {
+            User::Add { address, settings, .. } => {
+                let password = password.ok_or(Failure::NoPassword)?;
+                Request::UserAdd { address, password, settings: settings.change() }
+            }
+            User::Remove { address } => return Ok((mail::Request::AccountRemove { address }, None)),
+            User::List { domain, prefix, piece } => Request::Users(page(domain, prefix, piece)),
+            User::Show { address } => Request::User { address },
+            User::Set { address, settings } => Request::UserSet { address, change: settings.change() },
+            User::Password { address, .. } => {
+                let password = password.ok_or(Failure::NoPassword)?;
+                return Ok((mail::Request::AccountPassword { address, password }, None));
+            }
+            User::Quota { address, quota } => {
+                return Ok((mail::Request::AccountQuota { address, quota_bytes: quota.0 }, None));
+            }
+            User::Forward { address, targets, keep } => {
+                let keep_copy = keep.map(Switch::is_on);
+                let change = UserChange { forward_to: Some(targets), keep_copy, ..UserChange::default() };
+                Request::UserSet { address, change }
+            }
+            User::Import { .. } | User::Export { .. } => return Err(Failure::NeedsFile),
+        },
+        Command::Group(word) => match word {
+            Group::Add { address, members, settings } => Request::GroupAdd {
+                address,
+                change: GroupChange { add_members: members, ..settings.change() },
+            },
+            Group::Remove { address } => Request::GroupRemove { address },
+            Group::List { domain, piece } => Request::Groups(all(domain, piece)),
+            Group::Show { address } => Request::Group { address },
+            Group::Set { address, settings } => Request::GroupSet { address, change: settings.change() },
+            Group::Join { address, members } => group_set(address, |change| change.add_members = members),
+            Group::Leave { address, members } => group_set(address, |change| change.remove_members = members),
+            Group::Allow { address, senders } => group_set(address, |change| change.add_senders = senders),
+            Group::Forbid { address, senders } => {
+                group_set(address, |change| change.remove_senders = senders)
+            }
+        },
+        Command::Alias(word) => match word {
+            Alias::Add { address, target } => return Ok((mail::Request::AliasAdd { address, target }, None)),
+            Alias::Remove { address, target } => {
+                return Ok((mail::Request::AliasRemove { address, target }, None));
+            }
+            Alias::List { domain, piece } => Request::Aliases(all(domain, piece)),
+        },
+        Command::AppPassword(word) => match word {
+            AppPassword::Add { address, name } => Request::AppPasswordAdd { address, name },
+            AppPassword::Remove { address, name } => Request::AppPasswordRemove { address, name },
+            AppPassword::List { address } => Request::AppPasswords { address },
+        },
+        Command::Defaults(word) => match word {
+            Defaults::Show => Request::Defaults,
+            Defaults::Set { limits } => Request::DefaultsSet { limits: limits.limits() },
+        },
+        _ => return Err(Failure::WrongKind("mail")),
+    };
+    let rows = match &request {
+        Request::Domains(page) | Request::Users(page) | Request::Aliases(page) | Request::Groups(page) => {
+            Some(page.limit)
+        }
+        _ => None,
+    };
+    Ok((mail::Request::Directory(request), rows))
 }
 
-fn account_request(account: Account, password: Option<String>) -> Result<mail::Request, Failure> {
-    Ok(match account {
-        Account::Add { address, quota, .. } => {
-            let password = password.ok_or(Failure::NoPassword)?;
-            mail::Request::AccountAdd { address, password, quota_bytes: quota.0 }
-        }
-        Account::Remove { address } => mail::Request::AccountRemove { address },
-        Account::List { domain } => mail::Request::AccountList { domain },
-        Account::Password { address, .. } => {
-            mail::Request::AccountPassword { address, password: password.ok_or(Failure::NoPassword)? }
-        }
-        Account::Quota { address, quota } => mail::Request::AccountQuota { address, quota_bytes: quota.0 },
-    })
-}
-
-fn alias_request(alias: Alias) -> mail::Request {
-    match alias {
-        Alias::Add { address, target } => mail::Request::AliasAdd { address, target },
-        Alias::Remove { address, target } => mail::Request::AliasRemove { address, target },
-        Alias::List { domain } => mail::Request::AliasList { domain },
-    }
+fn group_set(address: String, set: impl FnOnce(&mut GroupChange)) -> Request {
+    let mut change = GroupChange::default();
+    set(&mut change);
+    Request::GroupSet { address, change }
 }
 
 fn queue_request(queue: Queue) -> mail::Request {
@@ -176,6 +248,14 @@ fn ask_init(sockets: &Sockets, request: &init::Request) -> Result<Answer, Failur
     }
 }
 
+/// One question to the mail service about the directory.
+pub(crate) fn ask_directory(sockets: &Sockets, request: Request) -> Result<Reply, Failure> {
+    match ask_mail(sockets, &mail::Request::Directory(request))? {
+        Answer::Directory(reply, _) => Ok(*reply),
+        _ => Err(Failure::WrongKind("mail")),
+    }
+}
+
 fn ask_mail(sockets: &Sockets, request: &mail::Request) -> Result<Answer, Failure> {
     const NAME: &str = "mail";
     let timeout = match request {
@@ -193,11 +273,9 @@ fn ask_mail(sockets: &Sockets, request: &mail::Request) -> Result<Answer, Failur
             Ok(Answer::Healthy { epoch, uptime_ms, commit_ms })
         }
         (mail::Reply::Counters(counters), mail::Request::Counters) => Ok(Answer::Counters(counters)),
-        (mail::Reply::Domains(domains), mail::Request::DomainList) => Ok(Answer::Domains(domains)),
-        (mail::Reply::Accounts(accounts), mail::Request::AccountList { .. }) => {
-            Ok(Answer::Accounts(accounts))
+        (mail::Reply::Directory(reply), mail::Request::Directory(request)) if fits(&reply, request) => {
+            Ok(Answer::Directory(Box::new(reply), None))
         }
-        (mail::Reply::Aliases(aliases), mail::Request::AliasList { .. }) => Ok(Answer::Aliases(aliases)),
         (mail::Reply::Queue(queue), mail::Request::QueueList) => Ok(Answer::Queue(queue)),
         (mail::Reply::Check(report), mail::Request::StoreCheck) => Ok(Answer::Check(report)),
         (mail::Reply::Done, request) if changes_mail(request) => Ok(Answer::Done),
@@ -205,18 +283,40 @@ fn ask_mail(sockets: &Sockets, request: &mail::Request) -> Result<Answer, Failur
     }
 }
 
+/// Whether this is an answer to that question.
+fn fits(reply: &Reply, request: &Request) -> bool {
+    use Request as Q;
+    match reply {
+        Reply::Domains(_) => matches!(request, Q::Domains(_)),
+        Reply::Domain(_) => matches!(request, Q::Domain { .. }),
+        Reply::Limits(_) => matches!(request, Q::Defaults | Q::DefaultsSet { .. }),
+        Reply::Users(_) => matches!(request, Q::Users(_)),
+        Reply::User(_) => matches!(request, Q::User { .. }),
+        Reply::Aliases(_) => matches!(request, Q::Aliases(_)),
+        Reply::Groups(_) => matches!(request, Q::Groups(_)),
+        Reply::Group(_) => matches!(request, Q::Group { .. }),
+        Reply::AppPasswords(_) => matches!(request, Q::AppPasswords { .. }),
+        Reply::AppPassword(_) => matches!(request, Q::AppPasswordAdd { .. }),
+        Reply::Imported(_) => matches!(request, Q::Import { .. }),
+        Reply::Exported(_) => matches!(request, Q::Export(_)),
+    }
+}
+
 fn changes_mail(request: &mail::Request) -> bool {
     use mail::Request as Q;
-    !matches!(
-        request,
-        Q::Health
-            | Q::Counters
-            | Q::DomainList
-            | Q::AccountList { .. }
-            | Q::AliasList { .. }
-            | Q::QueueList
-            | Q::StoreCheck
-    )
+    if let Q::Directory(request) = request {
+        return matches!(
+            request,
+            Request::DomainSet { .. }
+                | Request::UserAdd { .. }
+                | Request::UserSet { .. }
+                | Request::GroupAdd { .. }
+                | Request::GroupSet { .. }
+                | Request::GroupRemove { .. }
+                | Request::AppPasswordRemove { .. }
+        );
+    }
+    !matches!(request, Q::Health | Q::Counters | Q::QueueList | Q::StoreCheck)
 }
 
 fn failed(error: WireError, service: &'static str, not_running: Failure) -> Failure {

@@ -67,6 +67,25 @@ pub enum Failure {
     /// Standard input gave no usable password.
     #[error("no password could be read: {0}")]
     PasswordUnreadable(String),
+    /// An import or export where there is no place for it.
+    #[error(
+        "users are imported and exported from a shell on the machine where the file is, with --socket or --data"
+    )]
+    NeedsFile,
+    /// The file cannot be read.
+    #[error("{file} cannot be read: {reason}")]
+    FileUnreadable {
+        /// Its name.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The answer cannot be written.
+    #[error("the answer cannot be written: {0}")]
+    Unwritable(std::io::Error),
+    /// Some rows of an import are bad.
+    #[error("{0} rows were not imported")]
+    BadRows(u64),
     /// The check found something.
     #[error("the store check found {0} faults")]
     Faults(usize),
@@ -90,6 +109,10 @@ impl Failure {
             Self::NoPassword => Text::NoPassword.get(language).to_owned(),
             Self::PasswordsDiffer => Text::PasswordsDiffer.get(language).to_owned(),
             Self::PasswordUnreadable(reason) => Text::PasswordUnreadable.fill(language, &[reason]),
+            Self::NeedsFile => Text::NeedsFile.get(language).to_owned(),
+            Self::FileUnreadable { file, reason } => Text::FileUnreadable.fill(language, &[file, reason]),
+            Self::Unwritable(error) => Text::Unwritable.fill(language, &[error]),
+            Self::BadRows(count) => Text::BadRows.fill(language, &[count]),
             Self::Faults(count) => Text::Faults.fill(language, &[count]),
         }
     }
@@ -102,6 +125,8 @@ impl Failure {
             | Self::Usage(_)
             | Self::TooManyWords
             | Self::NoPassword
+            | Self::NeedsFile
+            | Self::FileUnreadable { .. }
             | Self::PasswordUnreadable(_) => EXIT_USAGE,
             Self::ClusterNotRunning
             | Self::InitNotRunning
@@ -112,6 +137,8 @@ impl Failure {
             | Self::NoAnswer { .. }
             | Self::WrongKind(_)
             | Self::PasswordsDiffer
+            | Self::Unwritable(_)
+            | Self::BadRows(_)
             | Self::Faults(_) => EXIT_REFUSED,
         }
     }

@@ -9,6 +9,10 @@
 //! what to do when a service is not there.
 
 mod answer;
+mod bulk;
+mod csv;
+mod directory_answer;
+mod directory_words;
 mod execute;
 mod failure;
 mod help;
@@ -30,7 +34,8 @@ pub use status::peer;
 pub use words::WORDS_MAX;
 
 use answer::Answer;
-use words::Line;
+use directory_words::User;
+use words::{Command, Line};
 
 /// Runs one command in English, as [`run_as`] does, for a caller that has no password to give.
 pub fn run(words: &[String], sockets: &Sockets, out: &mut dyn Write) -> i32 {
@@ -66,19 +71,42 @@ pub fn wants_password(words: &[String]) -> bool {
 
 /// The command line of a shell. `args` are the words without the program's name.
 pub fn main(args: Vec<String>) -> ExitCode {
-    let asked = asked_language(&args).or_else(settings_language);
+    let code = run_in_shell(&args, &mut std::io::stdout(), &mut std::io::stderr());
+    ExitCode::from(u8::try_from(code).unwrap_or(EXIT_REFUSED as u8))
+}
+
+/// The same with other places to write to.
+pub fn run_in_shell(args: &[String], out: &mut dyn Write, errors: &mut dyn Write) -> i32 {
+    let asked = asked_language(args).or_else(settings_language);
     let language = asked.or_else(|| from_environment(|name| std::env::var(name).ok())).unwrap_or_default();
-    let answer = Line::parse_with_place(&args, language).and_then(|(line, place)| {
-        let mail = place.socket.or_else(|| place.data.map(|dir| dir.join("admin.sock")));
+    let json = json_asked(args);
+    let answer = Line::parse_with_place(args, language).and_then(|(line, place)| {
+        let mail = place.socket.or_else(|| place.data.map(|dir| dir.join("mail.sock")));
         let sockets = mail.map_or_else(Sockets::default, Sockets::single);
         let password = line.password_source().map(|source| password::read(source, language)).transpose()?;
-        execute::execute(line.command, password, &sockets)
+        match line.command {
+            Command::User(User::Import { file, update, dry_run }) => {
+                let options = bulk::Import { file: &file, update, dry_run, json, language };
+                bulk::import(&options, &sockets, out, errors).map(|()| None)
+            }
+            Command::User(User::Export { domain }) => {
+                let mut out = std::io::BufWriter::new(&mut *out);
+                bulk::export(domain.as_deref(), &sockets, &mut out).map(|()| None)
+            }
+            command => execute::execute(command, password, &sockets).map(Some),
+        }
     });
-    let said = Said::of(&answer, json_asked(&args), language);
-    let written = std::io::stdout().write_all(said.stdout.as_bytes());
+    // What an import has to say it has said already.
+    let said = match answer {
+        Ok(None) => return 0,
+        Err(Failure::BadRows(_)) if json => return EXIT_REFUSED,
+        Ok(Some(answer)) => Said::of(&Ok(answer), json, language),
+        Err(failure) => Said::of(&Err(failure), json, language),
+    };
+    let written = out.write_all(said.stdout.as_bytes());
     // A closed pipe on either side leaves nobody to tell.
-    let _told = std::io::stderr().write_all(said.stderr.as_bytes());
-    ExitCode::from(if written.is_err() { EXIT_REFUSED as u8 } else { said.code as u8 })
+    let _told = errors.write_all(said.stderr.as_bytes());
+    if written.is_err() { EXIT_REFUSED } else { said.code }
 }
 
 /// What is printed in the end.

@@ -3,6 +3,7 @@
 use clap::builder::styling::Styles;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use crate::directory_words::{Alias, AppPassword, Defaults, Domain, Group, User};
 use crate::failure::Failure;
 use crate::help;
 use crate::language::Language;
@@ -33,7 +34,7 @@ pub struct Place {
     /// Administration socket of the mail service
     #[arg(long, global = true, value_name = "PATH")]
     pub socket: Option<std::path::PathBuf>,
-    /// Data directory of a `twinmail serve`; the socket is admin.sock in it
+    /// Data directory of a `twinmail serve`; the socket is mail.sock in it
     #[arg(long, global = true, value_name = "DIR", conflicts_with = "socket")]
     pub data: Option<std::path::PathBuf>,
 }
@@ -92,12 +93,21 @@ pub enum Command {
     /// Mail domains
     #[command(subcommand)]
     Domain(Domain),
-    /// Mail accounts
+    /// Mail users
+    #[command(subcommand, visible_alias = "account")]
+    User(User),
+    /// Groups: one address for many
     #[command(subcommand)]
-    Account(Account),
+    Group(Group),
     /// Aliases: addresses that lead to others
     #[command(subcommand)]
     Alias(Alias),
+    /// App passwords: one for each device or program
+    #[command(subcommand)]
+    AppPassword(AppPassword),
+    /// Limits of users who have none from their domain
+    #[command(subcommand)]
+    Defaults(Defaults),
     /// Outgoing mail
     #[command(subcommand)]
     Queue(Queue),
@@ -128,87 +138,11 @@ pub enum Switch {
     Off,
 }
 
-/// Mail domains.
-#[derive(Debug, Subcommand)]
-pub enum Domain {
-    /// Add a domain
-    Add {
-        /// Its name, such as example.com
-        domain: String,
-    },
-    /// Remove a domain that has no accounts
-    Remove {
-        /// Its name
-        domain: String,
-    },
-    /// List the domains
-    List,
-}
-
-/// Mail accounts.
-#[derive(Debug, Subcommand)]
-pub enum Account {
-    /// Add an account
-    Add {
-        /// Full address
-        address: String,
-        /// Its password
-        #[command(flatten)]
-        password: PasswordSource,
-        /// Space it may use, such as 500M or 2G, or none
-        #[arg(long, value_name = "SIZE", default_value = "none", hide_default_value = true)]
-        quota: Quota,
-    },
-    /// Remove an account and its mail
-    Remove {
-        /// Full address
-        address: String,
-    },
-    /// List the accounts
-    List {
-        /// Only this domain
-        domain: Option<String>,
-    },
-    /// Change an account's password
-    Password {
-        /// Full address
-        address: String,
-        /// The new password
-        #[command(flatten)]
-        password: PasswordSource,
-    },
-    /// Change the space an account may use
-    Quota {
-        /// Full address
-        address: String,
-        /// Such as 500M or 2G, or none
-        #[arg(value_name = "SIZE")]
-        quota: Quota,
-    },
-}
-
-/// Aliases.
-#[derive(Debug, Subcommand)]
-pub enum Alias {
-    /// Add a target to an alias
-    Add {
-        /// The alias's address
-        address: String,
-        /// Where its mail goes
-        target: String,
-    },
-    /// Remove an alias, or one target of it
-    Remove {
-        /// The alias's address
-        address: String,
-        /// Only this target
-        target: Option<String>,
-    },
-    /// List the aliases
-    List {
-        /// Only this domain
-        domain: Option<String>,
-    },
+impl Switch {
+    /// Whether it is on.
+    pub fn is_on(self) -> bool {
+        self == Self::On
+    }
 }
 
 /// Outgoing mail.
@@ -333,9 +267,7 @@ impl Line {
     /// Where this command's password comes from, if it needs one.
     pub fn password_source(&self) -> Option<&PasswordSource> {
         match &self.command {
-            Command::Account(Account::Add { password, .. } | Account::Password { password, .. }) => {
-                Some(password)
-            }
+            Command::User(User::Add { password, .. } | User::Password { password, .. }) => Some(password),
             Command::Smarthost(Smarthost::Set { user: Some(_), password, .. }) => Some(password),
             _ => None,
         }
@@ -405,6 +337,7 @@ mod tests {
     #[test]
     fn the_commands_that_need_a_password_say_so() {
         let needs = |text| Line::parse(&words(text), Language::En).unwrap().password_source().is_some();
+        assert!(needs("user add a@b.example"));
         assert!(needs("account add a@b.example"));
         assert!(needs("account password a@b.example --json"));
         assert!(needs("smarthost set relay:587 --user me"));

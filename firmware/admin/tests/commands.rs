@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use admin::{EXIT_NOT_RUNNING, EXIT_REFUSED, EXIT_USAGE, Language, Sockets};
 use control::cluster::{self, Group, Peer, Role, Status, Timing};
-use control::{init, mail, wire};
+use control::{directory, init, mail, wire};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -126,13 +126,113 @@ fn accounts_are_added_with_the_password_given_beside_the_words() {
     assert_eq!(code, EXIT_USAGE);
     assert!(said.starts_with("error: a password is needed"), "{said}");
     let address = "a@example.test".to_owned();
-    let added = mail::Request::AccountAdd {
+    let limits = directory::Limits::from([(directory::LimitName::Space, directory::Limit::AtMost(2 << 30))]);
+    let added = mail::Request::Directory(directory::Request::UserAdd {
         address: address.clone(),
         password: "secret-1".into(),
-        quota_bytes: Some(2 << 30),
-    };
+        settings: directory::UserChange { limits, ..directory::UserChange::default() },
+    });
     let changed = mail::Request::AccountPassword { address, password: "secret-2".into() };
     assert_eq!(*seen.lock().unwrap(), [added, changed]);
+}
+
+/// What the words ask of the mail service.
+fn asked(text: &str) -> directory::Request {
+    let dir = tempfile::tempdir().unwrap();
+    let sockets = Sockets::in_dir(dir.path());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let seen_there = Arc::clone(&seen);
+    serve(&sockets.mail, move |request: mail::Request| {
+        seen_there.lock().unwrap().push(request);
+        mail::Reply::Done
+    });
+    run(text, &sockets, Language::En, None);
+    let mut seen = seen.lock().unwrap();
+    match seen.pop() {
+        Some(mail::Request::Directory(request)) => request,
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+#[test]
+fn the_words_about_users_and_domains_say_what_changes_and_nothing_else() {
+    use directory::{
+        DomainChange, GroupChange, Limit, LimitName, Page, Protocol, Request, UserChange, WhoMaySend,
+    };
+    let words = "domain set b.test --space 500G --users none --protocols imap,pop3 --plus off --catch-all none \
+                 --user-space 1G --user-messages-day 200 --mail-language zh --enabled on";
+    let change = DomainChange {
+        enabled: Some(true),
+        space: Some(Limit::AtMost(500 << 30)),
+        users: Some(Limit::None),
+        protocols: Some(vec![Protocol::Imap, Protocol::Pop3]),
+        plus_addressing: Some(false),
+        language: Some("zh".into()),
+        catch_all: Some(String::new()),
+        defaults: [(LimitName::Space, Limit::AtMost(1 << 30)), (LimitName::MessagesDay, Limit::AtMost(200))]
+            .into(),
+    };
+    assert_eq!(asked(words), Request::DomainSet { domain: "b.test".into(), change });
+    let address = || "a@b.test".to_owned();
+    let change = UserChange {
+        name: Some("Wang".into()),
+        limits: [(LimitName::RecipientsHour, Limit::Default)].into(),
+        ..UserChange::default()
+    };
+    assert_eq!(
+        asked("account set a@b.test --name Wang --recipients-hour default"),
+        Request::UserSet { address: address(), change }
+    );
+    let change = UserChange {
+        forward_to: Some(vec!["x@y.test".into()]),
+        keep_copy: Some(false),
+        ..UserChange::default()
+    };
+    assert_eq!(
+        asked("user forward a@b.test x@y.test --keep off"),
+        Request::UserSet { address: address(), change }
+    );
+    let change = GroupChange {
+        who: Some(WhoMaySend::Members),
+        add_members: vec!["x@y.test".into(), "z@y.test".into()],
+        ..GroupChange::default()
+    };
+    assert_eq!(
+        asked("group add a@b.test x@y.test z@y.test --who members"),
+        Request::GroupAdd { address: address(), change }
+    );
+    let change = GroupChange { remove_senders: vec!["@y.test".into()], ..GroupChange::default() };
+    assert_eq!(asked("group forbid a@b.test @y.test"), Request::GroupSet { address: address(), change });
+    let page =
+        Page { domain: Some("b.test".into()), prefix: "wa".into(), after: "a@b.test".into(), limit: 10 };
+    assert_eq!(asked("user list b.test --prefix wa --after a@b.test --limit 10"), Request::Users(page));
+    assert_eq!(
+        asked("app-password remove a@b.test phone"),
+        Request::AppPasswordRemove { address: address(), name: "phone".into() }
+    );
+}
+
+#[test]
+fn a_long_list_says_where_it_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let sockets = Sockets::in_dir(dir.path());
+    serve(&sockets.mail, |_: mail::Request| {
+        let alias = |name: &str| directory::Alias {
+            address: format!("{name}@b.test"),
+            targets: vec!["x@y.test".into()],
+        };
+        mail::Reply::Directory(directory::Reply::Aliases(vec![alias("a"), alias("b")]))
+    });
+    let (_, said) = run("alias list --limit 2", &sockets, Language::En, None);
+    assert_eq!(said.lines().last(), Some("There may be more: add --after b@b.test"));
+    let (_, said) = run("alias list --limit 3", &sockets, Language::En, None);
+    assert_eq!(said.lines().last(), Some("b@b.test  x@y.test"));
+    let (_, said) = run("alias list --limit 2 --json", &sockets, Language::En, None);
+    assert_eq!(said.lines().count(), 1);
+    assert_eq!(serde_json::from_str::<Vec<directory::Alias>>(&said).unwrap().len(), 2);
+    let (code, said) = run("user import x.csv", &sockets, Language::En, None);
+    assert_eq!(code, EXIT_USAGE);
+    assert!(said.contains("from a shell"), "{said}");
 }
 
 #[test]
@@ -168,7 +268,7 @@ fn a_refusal_is_the_last_line_and_the_exit_code_says_so() {
             bodies: 2,
             faults: vec!["message 7 has no body".into()],
         }),
-        mail::Request::DomainList => mail::Reply::Done,
+        mail::Request::Directory(_) => mail::Reply::Done,
         _ => mail::Reply::Refused("the domain has accounts".into()),
     });
     let (code, said) = run("domain remove example.test", &sockets, Language::En, None);

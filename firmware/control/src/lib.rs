@@ -2,12 +2,13 @@
 //!
 //! init, the cluster service, the mail service, the panel and the command line talk to each other
 //! only in the words of this crate: one JSON object a line, one request, one reply. There is a
-//! module per listener, named after it.
+//! module per listener, named after it; `directory` is the part of `mail` about users.
 //!
 //! This crate decides nothing and starts nothing. It never blocks without a time limit, and never
 //! reads a line longer than [`wire::LINE_MAX_BYTES`].
 
 pub mod cluster;
+pub mod directory;
 pub mod init;
 pub mod mail;
 pub mod wire;

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::directory;
+
 /// What the cluster service tells the mail service at its start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
@@ -81,8 +83,6 @@ pub enum Request {
     Health,
     /// Numbers since start.
     Counters,
-    /// All domains.
-    DomainList,
     /// Add a domain.
     DomainAdd {
         /// Its name, as a person writes it (U-labels are fine).
@@ -92,11 +92,6 @@ pub enum Request {
     DomainRemove {
         /// Its name.
         domain: String,
-    },
-    /// Accounts of one domain, or of all.
-    AccountList {
-        /// Only this domain.
-        domain: Option<String>,
     },
     /// Add an account.
     AccountAdd {
@@ -125,11 +120,6 @@ pub enum Request {
         address: String,
         /// Space it may use; none is no limit.
         quota_bytes: Option<u64>,
-    },
-    /// Aliases of one domain, or of all.
-    AliasList {
-        /// Only this domain.
-        domain: Option<String>,
     },
     /// Add a target to an alias.
     AliasAdd {
@@ -166,6 +156,8 @@ pub enum Request {
         /// Password for AUTH.
         password: Option<String>,
     },
+    /// Domains, users, groups: their settings and lists.
+    Directory(directory::Request),
     /// Check every index against every body; long.
     StoreCheck,
     /// What was decided about those who bring mail.
@@ -193,51 +185,14 @@ pub enum Reply {
     },
     /// Numbers since start, by name.
     Counters(std::collections::BTreeMap<String, u64>),
-    /// Domains.
-    Domains(Vec<Domain>),
-    /// Accounts.
-    Accounts(Vec<Account>),
-    /// Aliases.
-    Aliases(Vec<Alias>),
+    /// Domains, users, groups.
+    Directory(directory::Reply),
     /// Outgoing messages.
     Queue(Vec<Queued>),
     /// What a check found.
     Check(CheckReport),
     /// What is decided about those who bring mail.
     Receiving(Receiving),
-}
-
-/// One mail domain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Domain {
-    /// Its name, lower case, A-labels.
-    pub domain: String,
-    /// How many accounts it has.
-    pub accounts: u64,
-    /// How many aliases it has.
-    pub aliases: u64,
-}
-
-/// One account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Account {
-    /// Full address.
-    pub address: String,
-    /// Space it may use; none is no limit.
-    pub quota_bytes: Option<u64>,
-    /// Space it uses.
-    pub used_bytes: u64,
-    /// How many messages it has.
-    pub messages: u64,
-}
-
-/// One alias.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Alias {
-    /// Its address.
-    pub address: String,
-    /// Where its mail goes.
-    pub targets: Vec<String>,
 }
 
 /// One outgoing message and recipient.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use control::mail::{Account, Alias, CheckReport, Domain, Queued, Reply, Request};
+use control::mail::{CheckReport, Queued, Reply, Request};
 use control::wire::LINE_MAX_BYTES;
 use store::{QueueId, StoreError};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use crate::clock::unix_ms;
 use crate::outgoing::{SMARTHOST_SETTING, Smarthost, give_up};
 use crate::service::Shared;
-use crate::{MailError, password};
+use crate::{MailError, directory, password};
 
 /// Connections served at the same time; more wait.
 const CONNECTIONS_MAX: usize = 16;
@@ -97,13 +97,6 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Reply, String>
     match in_a_labels(request)? {
         Request::Health => return health(shared).await,
         Request::Counters => return Ok(Reply::Counters(shared.counters.read())),
-        Request::DomainList => return aside(shared, |shared| shared.store.domains()).await.map(domains),
-        Request::AccountList { domain } => {
-            return aside(shared, move |shared| shared.store.accounts(domain.as_deref())).await.map(accounts);
-        }
-        Request::AliasList { domain } => {
-            return aside(shared, move |shared| shared.store.aliases(domain.as_deref())).await.map(aliases);
-        }
         Request::QueueList => {
             let all = store::QueueFilter::default();
             return aside(shared, move |shared| {
@@ -116,6 +109,7 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Reply, String>
         Request::ReceivingSet(change) => {
             return shared.receiving.change(store, change).await.map(Reply::Receiving);
         }
+        Request::Directory(request) => return directory::answer(shared, request).await,
         Request::StoreCheck => return aside(shared, |shared| shared.store.check()).await.map(check),
         Request::DomainAdd { domain } => store.add_domain(&domain).await.map_err(sentence)?,
         Request::DomainRemove { domain } => store.remove_domain(&domain).await.map_err(sentence)?,
@@ -149,10 +143,7 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Reply, String>
 /// Domains as the store has them: people write U-labels (RFC 5890 2.3.2.1).
 fn in_a_labels(mut request: Request) -> Result<Request, String> {
     match &mut request {
-        Request::DomainAdd { domain }
-        | Request::DomainRemove { domain }
-        | Request::AccountList { domain: Some(domain) }
-        | Request::AliasList { domain: Some(domain) } => *domain = a_labels(domain)?,
+        Request::DomainAdd { domain } | Request::DomainRemove { domain } => *domain = a_labels(domain)?,
         Request::AccountAdd { address, .. }
         | Request::AccountRemove { address }
         | Request::AccountPassword { address, .. }
@@ -164,9 +155,7 @@ fn in_a_labels(mut request: Request) -> Result<Request, String> {
         }
         Request::Health
         | Request::Counters
-        | Request::DomainList
-        | Request::AccountList { domain: None }
-        | Request::AliasList { domain: None }
+        | Request::Directory(_)
         | Request::QueueList
         | Request::QueueRetry { .. }
         | Request::QueueDrop { .. }
@@ -178,14 +167,14 @@ fn in_a_labels(mut request: Request) -> Result<Request, String> {
     Ok(request)
 }
 
-fn address_in_a_labels(address: &str) -> Result<String, String> {
+pub(crate) fn address_in_a_labels(address: &str) -> Result<String, String> {
     match address.rsplit_once('@') {
         Some((local, domain)) if !domain.is_ascii() => Ok(format!("{local}@{}", a_labels(domain)?)),
         _ => Ok(address.to_owned()),
     }
 }
 
-fn a_labels(domain: &str) -> Result<String, String> {
+pub(crate) fn a_labels(domain: &str) -> Result<String, String> {
     if domain.is_ascii() {
         return Ok(domain.to_owned());
     }
@@ -213,7 +202,7 @@ async fn health(shared: &Arc<Shared>) -> Result<Reply, String> {
 }
 
 /// Long readings run beside the service's own threads.
-async fn aside<T: Send + 'static>(
+pub(crate) async fn aside<T: Send + 'static>(
     shared: &Arc<Shared>,
     read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, String> {
@@ -222,7 +211,7 @@ async fn aside<T: Send + 'static>(
     result.map_err(|error| format!("the request failed: {error}"))?.map_err(sentence)
 }
 
-async fn hash(password: String) -> Result<store::PasswordHash, String> {
+pub(crate) async fn hash(password: String) -> Result<store::PasswordHash, String> {
     let hashed = tokio::task::spawn_blocking(move || password::hash_new(&password)).await;
     hashed.map_err(|error| format!("the request failed: {error}"))?.map_err(|error| error.to_string())
 }
@@ -272,28 +261,8 @@ async fn set_smarthost(
     shared.store.set_setting(SMARTHOST_SETTING, value.as_deref()).await.map_err(sentence)
 }
 
-fn sentence(error: StoreError) -> String {
+pub(crate) fn sentence(error: StoreError) -> String {
     error.to_string()
-}
-
-fn domains(list: Vec<store::Domain>) -> Reply {
-    let domain = |d: store::Domain| Domain { domain: d.name, accounts: d.accounts, aliases: d.aliases };
-    Reply::Domains(list.into_iter().map(domain).collect())
-}
-
-fn accounts(list: Vec<store::Account>) -> Reply {
-    let account = |a: store::Account| Account {
-        address: a.address,
-        quota_bytes: a.quota.limit_bytes,
-        used_bytes: a.quota.used_bytes,
-        messages: a.quota.used_messages,
-    };
-    Reply::Accounts(list.into_iter().map(account).collect())
-}
-
-fn aliases(list: Vec<store::Alias>) -> Reply {
-    let alias = |a: store::Alias| Alias { address: a.address, targets: a.targets };
-    Reply::Aliases(list.into_iter().map(alias).collect())
 }
 
 fn queue(list: Vec<store::QueueEntry>) -> Reply {

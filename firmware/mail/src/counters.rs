@@ -74,6 +74,8 @@ counters! {
     sessions_out,
     /// Messages sent over a connection that was there already.
     sessions_reused,
+    /// Warnings that a mailbox or domain is nearly full.
+    warnings,
 }
 
 /// Adds to a counter.

@@ -18,6 +18,7 @@ mod clock;
 mod config;
 mod counters;
 mod delivery;
+mod directory;
 mod end_point;
 mod error;
 mod expansion;
@@ -34,6 +35,7 @@ mod service;
 mod session;
 mod tls;
 mod try_out;
+mod warnings;
 mod wire;
 
 use std::io::Write;

@@ -25,7 +25,7 @@ use crate::rewriting::Rewriting;
 use crate::session::pop3::Maildrops;
 use crate::tls::{RELOAD_INTERVAL, Tls};
 use crate::wire::Wire;
-use crate::{MailError, admin, first, proxy, session};
+use crate::{MailError, admin, first, proxy, session, warnings};
 
 /// Pause after the system refused to accept a connection: it has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -154,6 +154,7 @@ impl Service {
         };
         let acceptors = listeners.into_iter().map(accept).collect();
         tokio::spawn(shared.worker.clone().run(shared.stop.clone(), running.clone()));
+        tokio::spawn(warnings::run(Arc::clone(&shared)));
         tokio::spawn(watch_certificate(Arc::clone(&shared)));
         tracing::info!(
             "serving as {} with epoch {}, {} listeners, ready in {} ms",

@@ -7,9 +7,10 @@ use tokio::sync::watch;
 use crate::domain::{self, Known};
 use crate::writer::{Cost, Ledger};
 use crate::{
-    Access, AccountChange, AccountId, AppPassword, AppPasswordId, Body, DomainChange, DomainId, DomainRecord,
-    Group, GroupChange, Limit, LimitName, LimitSet, Mailbox, PasswordHash, Protocol, Quota, Route,
-    SendingRate, SpecialUse, Store, StoreError, Warning, app_password, group, route, warning,
+    Access, AccountChange, AccountId, Alias, AppPassword, AppPasswordId, Body, DomainChange, DomainId,
+    DomainInUse, DomainRecord, Group, GroupChange, Limit, LimitName, LimitSet, Mailbox, Page, PasswordHash,
+    Protocol, Quota, Route, SendingRate, SpecialUse, Store, StoreError, User, Warning, app_password, group,
+    listing, route, warning,
 };
 
 impl Store {
@@ -70,6 +71,46 @@ impl Store {
     /// Changes them, and returns all.
     pub async fn set_system_limits(&self, changes: Vec<(LimitName, Limit)>) -> Result<LimitSet, StoreError> {
         self.small(move |ledger| ledger.set_system_limits(&changes)).await
+    }
+
+    /// Users by address, a page.
+    pub fn users(&self, page: &Page) -> Result<Vec<User>, StoreError> {
+        self.readers().read_moment(|database| listing::users(database, page))
+    }
+
+    /// One user with everything that is set.
+    pub fn user(&self, address: &str) -> Result<Option<User>, StoreError> {
+        self.readers().read_moment(|database| listing::user(database, address))
+    }
+
+    /// Domains by name, a page.
+    pub fn domains_in_use(&self, page: &Page) -> Result<Vec<DomainInUse>, StoreError> {
+        self.readers().read_moment(|database| listing::domains(database, page))
+    }
+
+    /// One domain with everything that is set.
+    pub fn domain_in_use(&self, name: &str) -> Result<Option<DomainInUse>, StoreError> {
+        let name = crate::directory::normal_domain(name)?;
+        self.readers().read_moment(|database| {
+            let record = domain::by_name(database, &name)?;
+            record.map(|record| listing::in_use(database, record)).transpose()
+        })
+    }
+
+    /// Aliases by address, a page.
+    pub fn aliases_page(&self, page: &Page) -> Result<Vec<Alias>, StoreError> {
+        self.readers().read_moment(|database| listing::aliases(database, page))
+    }
+
+    /// Groups by address, a page.
+    pub fn groups(&self, page: &Page) -> Result<Vec<Group>, StoreError> {
+        self.readers().read_moment(|database| listing::groups(database, page))
+    }
+
+    /// Accounts that get what is sent to an address of ours, for notices; at most `limit`.
+    pub fn accounts_behind(&self, address: &str, limit: usize) -> Result<Vec<AccountId>, StoreError> {
+        let address = crate::directory::normal_address(address)?;
+        self.readers().read_moment(|database| listing::accounts_behind(database, &address, limit))
     }
 
     /// A group by its address.

@@ -134,6 +134,9 @@ pub enum StoreError {
     /// Not a language of the notices.
     #[error("{0:?} is no language; there are en and zh")]
     NoSuchLanguage(String),
+    /// A new user without a password.
+    #[error("a new user needs a password")]
+    NoPassword,
     /// No such app password.
     #[error("the account has no app password of this name")]
     NoSuchAppPassword,

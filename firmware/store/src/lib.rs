@@ -48,8 +48,10 @@ mod error;
 mod feed;
 mod flags;
 mod group;
+mod import;
 mod kept;
 mod limits;
+mod listing;
 mod mailbox;
 mod metadata;
 mod password;
@@ -87,7 +89,9 @@ pub use error::StoreError;
 pub use feed::{FEED_EVENTS_MAX, Feed, Heard, MailboxEvent};
 pub use flags::{FlagAction, FlagNames, Flags, StoreFlags, Stored};
 pub use group::{Group, WhoMaySend};
+pub use import::{ImportMode, Imported, NewUser};
 pub use limits::{Access, Limit, LimitName, LimitSet, Protocol, Protocols, SendingRate};
+pub use listing::{DomainInUse, PAGE_MAX, Page, User};
 pub use mailbox::{
     DELIMITER, MAILBOXES_MAX, Mailbox, MailboxId, OTHER_USERS, SpecialUse, Subscription, canonical_name,
 };

@@ -21,7 +21,9 @@ use crate::admission::Admission;
 use crate::counters::{Counters, count};
 use crate::guard::{Guard, Verdict};
 
-pub(crate) use record::{Cost, hash, hash_new};
+pub(crate) use record::{
+    Cost, accept_record, check_length, hash, hash_import, hash_new, is_record, new_app_password,
+};
 use record::{PASSWORD_MAX_BYTES, Record, SCRAM_ITERATIONS, random};
 use remembered::Remembered;
 

@@ -33,6 +33,12 @@ pub(super) const PASSWORD_MAX_BYTES: usize = sasl::CREDENTIAL_MAX_BYTES;
 pub(super) const SCRAM_ITERATIONS: u32 = 16_384;
 /// Iterations of the first, quick form of a bulk import: the least RFC 7677 allows.
 const IMPORT_ITERATIONS: u32 = 4_096;
+/// Bounds of records from elsewhere: memory, passes and lanes of Argon2, iterations of SCRAM, octets.
+const ARGON2_KIB_MAX: u32 = 128 * 1024;
+const ARGON2_PASSES_MAX: u32 = 10;
+const ARGON2_LANES_MAX: u32 = 8;
+const SCRAM_ITERATIONS_MAX: u32 = 200_000;
+const RECORD_BYTES_MAX: usize = 1024;
 /// Octets of a salt.
 const SALT_BYTES: usize = 16;
 /// What a record begins with.
@@ -127,10 +133,41 @@ pub(crate) fn hash_new(password: &str) -> Result<PasswordHash, MailError> {
 }
 
 /// The quick form for a bulk import: about half a millisecond. The first login makes it strong.
-#[allow(dead_code, reason = "the import of users calls it")]
 pub(crate) fn hash_import(password: &str) -> Result<PasswordHash, MailError> {
     check_length(password)?;
     Ok(PasswordHash(format!("{VERSION}{SCRAM}{}", scram(password, IMPORT_ITERATIONS)?)))
+}
+
+/// Whether a text of an import is a record and no password in clear.
+pub(crate) fn is_record(text: &str) -> bool {
+    text.starts_with(VERSION) || text.starts_with("$argon2")
+}
+
+/// A record from elsewhere: an Argon2 string, or what an export wrote. Refused where it fits no password,
+/// or where checking it would take more than a service can spare.
+pub(crate) fn accept_record(text: &str) -> Result<PasswordHash, MailError> {
+    let refused =
+        MailError::Password("it is no record that is known here: $argon2…, or as an export writes it");
+    let hash = PasswordHash(text.to_owned());
+    let record = Record::read(&hash);
+    let argon2_is_fine = record.argon2.as_deref().is_none_or(|phc| {
+        Phc::new(phc).is_ok_and(|phc| {
+            let bounded = |name: &str, most: u32| {
+                phc.params.get_decimal(name).is_none_or(|number| number > 0 && number <= most)
+            };
+            phc.salt.is_some()
+                && phc.hash.is_some()
+                && Algorithm::try_from(phc.algorithm).is_ok()
+                && [("m", ARGON2_KIB_MAX), ("t", ARGON2_PASSES_MAX), ("p", ARGON2_LANES_MAX)]
+                    .into_iter()
+                    .all(|(name, most)| bounded(name, most))
+        })
+    });
+    let iterations = record.scram.as_ref().map_or(0, |scram| scram.iterations.get());
+    let is_some = record.argon2.is_some() || record.scram.is_some();
+    let is_fine =
+        is_some && argon2_is_fine && iterations <= SCRAM_ITERATIONS_MAX && text.len() <= RECORD_BYTES_MAX;
+    if is_fine { Ok(hash) } else { Err(refused) }
 }
 
 /// Makes a record.
@@ -158,7 +195,8 @@ fn scram(password: &str, iterations: u32) -> Result<Stored, MailError> {
     Ok(Stored::derive(password, &random::<SALT_BYTES>()?, iterations))
 }
 
-fn check_length(password: &str) -> Result<(), MailError> {
+/// Whether a password is one that can be set.
+pub(crate) fn check_length(password: &str) -> Result<(), MailError> {
     if password.chars().count() < PASSWORD_MIN_CHARS {
         return Err(MailError::Password("it needs at least 8 characters"));
     }
@@ -176,7 +214,6 @@ pub(super) fn random<const BYTES: usize>() -> Result<[u8; BYTES], MailError> {
 
 /// A new app password, shown once, and its record. It is random, so one fast hash keeps it as well as a
 /// slow one would.
-#[allow(dead_code, reason = "the administration of app passwords calls it")]
 pub(crate) fn new_app_password() -> Result<(String, PasswordHash), MailError> {
     let bytes = random::<TOKEN_LETTERS_COUNT>()?;
     let mut password = String::new();
@@ -249,6 +286,28 @@ mod tests {
         for text in ["", "v1 ", "v1 x y", "v1 scram-sha-256$x", "junk", "$new"] {
             assert!(!Record::read(&PasswordHash(text.into())).fits(""), "{text}");
         }
+    }
+
+    #[test]
+    fn records_from_elsewhere_must_fit_something_and_be_affordable() {
+        let own = hash("correct horse", Cost::Full).unwrap();
+        let import = hash_import("correct horse").unwrap();
+        for good in [&own.0, &import.0, &Record::read(&own).argon2.unwrap()] {
+            assert!(is_record(good) && accept_record(good).is_ok(), "{good}");
+        }
+        let salt = "$c2FsdHNhbHRzYWx0c2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        for bad in [
+            "$argon2id$".to_owned(),
+            format!("$argon2id$v=19$m=4194304,t=2,p=1{salt}"),
+            format!("$argon2id$v=19$m=19456,t=4000,p=1{salt}"),
+            format!("$argon2x$v=19$m=19456,t=2,p=1{salt}"),
+            "v1 nothing".to_owned(),
+            "v1 ".to_owned(),
+        ] {
+            assert!(accept_record(&bad).is_err(), "{bad}");
+        }
+        assert!(accept_record(&format!("$argon2id$v=19$m=19456,t=2,p=1{salt}")).is_ok());
+        assert!(!is_record("a password in clear"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, dead_code)]
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::BufReader;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use control::cluster::{Group, Interface, Lun, LunContent, Medium, MediumState, Peer, Role, Setup};
 use control::cluster::{Reply, Request, SetupState, Status, Timing};
-use control::{init, mail, wire};
+use control::{directory, init, mail, wire};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::OwnedFd;
 use rustix::pty::OpenptFlags;
@@ -198,14 +198,24 @@ impl Scene {
         });
         let world = Arc::clone(&scene.world);
         serve(&scene.dir.path().join("mail.sock"), move |request: mail::Request| {
-            let accounts = (0..8_000).map(|number| mail::Account {
+            let users = (0..8_000).map(|number| directory::User {
                 address: format!("person-{number}@example.test"),
+                name: String::new(),
+                enabled: true,
                 quota_bytes: None,
                 used_bytes: number,
                 messages: 1,
+                protocols: directory::Protocol::ALL.to_vec(),
+                language: None,
+                limits: directory::Limits::new(),
+                in_force: BTreeMap::new(),
+                forward_to: Vec::new(),
+                keep_copy: true,
             });
             let reply = match &request {
-                mail::Request::AccountList { .. } => mail::Reply::Accounts(accounts.collect()),
+                mail::Request::Directory(directory::Request::Users(_)) => {
+                    mail::Reply::Directory(directory::Reply::Users(users.collect()))
+                }
                 mail::Request::DomainRemove { .. } => mail::Reply::Refused("it has accounts".into()),
                 _ => mail::Reply::Done,
             };

@@ -5,7 +5,9 @@ use rusqlite::params;
 use super::Ledger;
 use crate::directory::{TARGETS_MAX, normal_address, normal_domain, split_address};
 use crate::limits::SYSTEM_LIMITS;
-use crate::{AccountId, DomainId, Limit, MailboxId, PasswordHash, StoreError, Subject};
+use crate::{
+    AccountChange, AccountId, DomainId, Limit, LimitName, MailboxId, PasswordHash, StoreError, Subject,
+};
 
 impl Ledger {
     pub fn add_domain(&mut self, domain: &str) -> Result<(), StoreError> {
@@ -50,10 +52,27 @@ impl Ledger {
         let domain = self.domain_of(&address)?;
         self.check_free(&address)?;
         self.check_room_for_user(domain, &address)?;
-        let limit = limit_bytes.map_or(Limit::Unset, Limit::AtMost);
+        let id = self.insert_account(domain, &address, password)?;
+        if let Some(limit) = limit_bytes {
+            let change = AccountChange {
+                limits: vec![(LimitName::SpaceBytes, Limit::AtMost(limit))],
+                ..AccountChange::default()
+            };
+            self.change_account(id, &change)?;
+        }
+        Ok(id)
+    }
+
+    /// Makes an account; that it may be made has been looked at.
+    pub(super) fn insert_account(
+        &mut self,
+        domain: DomainId,
+        address: &str,
+        password: &PasswordHash,
+    ) -> Result<AccountId, StoreError> {
         self.run(
-            "INSERT INTO accounts (domain, address, password, limit_bytes) VALUES (?1, ?2, ?3, ?4)",
-            params![domain.0, address, password.0, limit],
+            "INSERT INTO accounts (domain, address, password) VALUES (?1, ?2, ?3)",
+            params![domain.0, address, password.0],
         )?;
         let id = AccountId(self.database.last_insert_rowid());
         self.run("INSERT INTO usage (account, bytes, messages) VALUES (?1, 0, 0)", [id.0])?;

@@ -64,6 +64,7 @@ impl Ledger {
 
     /// Applies a change to an account that is there.
     pub(super) fn change_account(&mut self, id: AccountId, change: &AccountChange) -> Result<(), StoreError> {
+        check_change(change)?;
         if let Some(enabled) = change.enabled {
             self.run("UPDATE accounts SET enabled = ?2 WHERE id = ?1", params![id.0, enabled])?;
         }
@@ -111,9 +112,6 @@ impl Ledger {
     }
 
     fn set_forwards(&mut self, id: AccountId, targets: &[String]) -> Result<(), StoreError> {
-        if targets.len() > TARGETS_MAX {
-            return Err(StoreError::TooManyTargets { max: TARGETS_MAX });
-        }
         self.run("DELETE FROM forwards WHERE account = ?1", [id.0])?;
         for target in targets {
             let target = full_address(target)?;
@@ -192,6 +190,16 @@ impl Ledger {
         self.run("DELETE FROM warnings WHERE kind = ?1 AND subject = ?2", [kind, number])?;
         Ok(())
     }
+}
+
+/// What can be wrong with a change, before anything of it is written.
+pub(super) fn check_change(change: &AccountChange) -> Result<(), StoreError> {
+    language(change.language.clone().flatten())?;
+    let targets = change.forward_to.as_deref().unwrap_or_default();
+    if targets.len() > TARGETS_MAX {
+        return Err(StoreError::TooManyTargets { max: TARGETS_MAX });
+    }
+    targets.iter().try_for_each(|target| full_address(target).map(drop))
 }
 
 /// An address with a local part.

@@ -320,9 +320,18 @@ impl Ledger {
 
     /// A mailbox number never used before.
     pub fn new_mailbox(&mut self) -> Result<MailboxId, StoreError> {
-        self.next_mailbox += 1;
+        self.new_mailboxes(1)?.next().ok_or(StoreError::NoSuchMailbox)
+    }
+
+    /// Several of them.
+    pub fn new_mailboxes(
+        &mut self,
+        count: i64,
+    ) -> Result<impl Iterator<Item = MailboxId> + use<>, StoreError> {
+        let first = self.next_mailbox;
+        self.next_mailbox += count;
         set_meta(&self.database, "next_mailbox", self.next_mailbox)?;
-        Ok(MailboxId(self.next_mailbox - 1))
+        Ok((first..first + count).map(MailboxId))
     }
 
     /// A UIDVALIDITY higher than any before; the clock keeps it rising across a lost store too.

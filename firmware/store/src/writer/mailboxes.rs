@@ -22,12 +22,16 @@ impl Ledger {
     /// The mailboxes of a new account, subscribed.
     pub(super) fn create_first_mailboxes(&mut self, account: AccountId) -> Result<(), StoreError> {
         // The INBOX has the account's number, see schema.
-        self.insert_mailbox(MailboxId(account.0), account, "INBOX", None, true)?;
-        self.subscribe(account, "INBOX", true)?;
-        for (name, special_use) in FIRST_MAILBOXES {
-            let id = self.new_mailbox()?;
-            self.insert_mailbox(id, account, name, Some(special_use), true)?;
-            self.subscribe(account, name, true)?;
+        let mut numbers = self.new_mailboxes(FIRST_MAILBOXES.len() as i64)?;
+        let inbox = ("INBOX", None, MailboxId(account.0));
+        let others = FIRST_MAILBOXES.map(|(name, special_use)| (name, Some(special_use)));
+        let others = others.into_iter().zip(&mut numbers).map(|((name, used), id)| (name, used, id));
+        // Nothing is there that it could be mistaken for: one number for all, and nothing to count.
+        let uid_validity = self.new_uid_validity()?;
+        self.note_rearranged(account);
+        for (name, special_use, id) in std::iter::once(inbox).chain(others) {
+            self.insert_mailbox_row(id, account, name, uid_validity, special_use, true)?;
+            self.run("INSERT INTO subscriptions (account, name) VALUES (?1, ?2)", params![account.0, name])?;
         }
         Ok(())
     }
@@ -241,6 +245,18 @@ impl Ledger {
         }
         let uid_validity = self.new_uid_validity()?;
         self.note_rearranged(account);
+        self.insert_mailbox_row(id, account, name, uid_validity, special_use, selectable)
+    }
+
+    fn insert_mailbox_row(
+        &mut self,
+        id: MailboxId,
+        account: AccountId,
+        name: &str,
+        uid_validity: u32,
+        special_use: Option<SpecialUse>,
+        selectable: bool,
+    ) -> Result<(), StoreError> {
         self.run(
             "INSERT INTO mailboxes (id, account, name, uid_validity, special_use, selectable, keywords)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, '')",

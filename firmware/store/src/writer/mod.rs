@@ -10,6 +10,7 @@ mod deliver;
 mod directory;
 mod directory_settings;
 mod groups;
+mod import;
 mod job;
 mod ledger;
 mod mailboxes;
