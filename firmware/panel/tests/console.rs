@@ -7,7 +7,7 @@ mod scene;
 use std::time::Duration;
 
 use control::cluster::{FirstBox, Interface, LunContent, Request, SecondBox, Setup, SetupState};
-use control::{init, mail};
+use control::{directory, init, mail};
 use scene::{Far, Scene, interface, lun};
 
 const CTRL_C: &str = "\x03";
@@ -174,7 +174,7 @@ fn the_prompt_runs_commands_for_programs_and_people() {
     terminal.send("twinmail account list --json\rdomain remove example.test\r");
     let said = terminal.expect("\r\n\r\nmail-a> ");
     let json = said.strip_prefix("twinmail account list --json\r\n").unwrap();
-    let read: Vec<mail::Account> = serde_json::from_str(json).unwrap();
+    let read: Vec<directory::User> = serde_json::from_str(json).unwrap();
     assert_eq!(read.len(), 8_000);
     let said = terminal.expect("\r\nmail-a> ");
     assert_eq!(said, "domain remove example.test\r\nerror: it has accounts\r\n");
@@ -184,11 +184,11 @@ fn the_prompt_runs_commands_for_programs_and_people() {
     terminal.expect("Password again: ");
     terminal.send("twinmail-demo\r");
     terminal.expect("done\r\n\r\nmail-a> ");
-    let added = mail::Request::AccountAdd {
+    let added = mail::Request::Directory(directory::Request::UserAdd {
         address: "alice@example.test".into(),
         password: "twinmail-demo".into(),
-        quota_bytes: None,
-    };
+        settings: directory::UserChange::default(),
+    });
     assert!(scene.world.lock().unwrap().mail_requests.contains(&added));
     assert!(!String::from_utf8_lossy(&terminal.seen).contains("twinmail-demo"));
     terminal.send("no-such-word\r");
