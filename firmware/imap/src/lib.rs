@@ -80,7 +80,7 @@ pub struct Limits {
     pub progress_interval: Duration,
     /// Largest message of an APPEND, in bytes.
     pub message_max_bytes: u64,
-    /// Commands in a row that are not understood before the session ends.
+    /// Commands in a row that are not understood before the session ends; ten times as many after login.
     pub bad_commands_max: u32,
     /// Refused passwords before the session ends.
     pub failed_logins_max: u32,

@@ -151,6 +151,22 @@ async fn guessing_and_nonsense_end_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_logged_in_may_be_misunderstood_more_often() {
+    let service = Service::start().await;
+    let mut client = service.login().await;
+    for _ in 0..199 {
+        client.bad("NONSENSE").await;
+    }
+    client.ok("NOOP").await;
+    for _ in 0..199 {
+        client.bad("NONSENSE").await;
+    }
+    client.send("n NONSENSE\r\n").await;
+    assert!(client.response().await.starts_with("n BAD"));
+    assert!(client.response().await.starts_with("* BYE"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn floods_before_login_are_cut() {
     let service = Service::start().await;
     let mut client = service.connect().await;

@@ -235,6 +235,10 @@ async fn conditional_store_and_changed_since() {
     assert!(conditional.tagged.contains("[MODIFIED 2]"), "{conditional:?}");
     assert_eq!(conditional.of("* 1 FETCH (UID 1 MODSEQ (").len(), 1, "{conditional:?}");
     assert_eq!(conditional.of("* 2 FETCH").len(), 1, "the other's change is told: {conditional:?}");
+    // Nothing is older than the beginning: the client hears how the messages are.
+    let never = client.ok("STORE 1,3 (UNCHANGEDSINCE 0) +FLAGS (\\Draft)").await;
+    assert!(never.tagged.contains("[MODIFIED 1,3]"), "{never:?}");
+    assert_eq!(never.of("FLAGS (\\Seen").len(), 2, "{never:?}");
     let changed = client.ok(&format!("UID FETCH 1:* (FLAGS) (CHANGEDSINCE {highest})")).await;
     assert_eq!(changed.of("FETCH (UID").len(), 3, "{changed:?}");
     assert!(changed.untagged.iter().all(|line| line.contains("MODSEQ (")));

@@ -168,9 +168,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Err(error) => return self.told(uid, Reply::refused(&error)),
         };
         let reply = self.tell_stored(uid, &places, &change, &stored);
+        let before = self.known_of(&stored.refused);
         let telling = self.telling(uid, uid);
         self.sync(telling)?;
+        self.tell_refused(&before, uid);
         Ok(reply)
+    }
+
+    /// What the client knows of some messages: UID and modification sequence.
+    fn known_of(&self, uids: &[Uid]) -> Vec<(Uid, ModSeq)> {
+        let Some(Selected { view, .. }) = &self.selected else { return Vec::new() };
+        let known = |uid: &Uid| {
+            let entry = view.place(*uid).and_then(|place| view.entries().get(place))?;
+            Some((entry.uid, entry.modseq))
+        };
+        uids.iter().filter_map(known).collect()
+    }
+
+    /// Tells how the messages are that a conditional STORE left alone, unless that was just told: the client
+    /// asks for it next anyway (RFC 7162 section 3.1.3).
+    fn tell_refused(&mut self, before: &[(Uid, ModSeq)], uid: bool) {
+        let telling = self.telling(false, uid);
+        let Some(Selected { view, .. }) = &self.selected else { return };
+        for (uid, modseq) in before {
+            let Some(place) = view.place(*uid) else { continue };
+            if let Some(entry) = view.entries().get(place).filter(|entry| entry.modseq == *modseq) {
+                write_flag_change(&mut self.connection.out, place, entry, &view.keywords, telling);
+            }
+        }
     }
 
     /// Tells what a STORE did and words its end.

@@ -86,6 +86,9 @@ const LIMITS_BEFORE_LOGIN: ReaderLimits = ReaderLimits {
 /// Appended messages up to this size need no share of the common memory.
 const SMALL_APPEND_BYTES: u64 = 256 * 1024;
 
+/// A user who is known may send so many times more commands that are not understood.
+const BAD_COMMANDS_AFTER_LOGIN: u32 = 10;
+
 /// A mailbox the client has selected.
 struct Selected {
     view: View,
@@ -275,7 +278,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             return Ok(());
         }
         self.bad_commands += 1;
-        if self.bad_commands >= self.context.limits.bad_commands_max {
+        let patience = if self.account.is_some() { BAD_COMMANDS_AFTER_LOGIN } else { 1 };
+        if self.bad_commands >= self.context.limits.bad_commands_max.saturating_mul(patience) {
             return Err(Stop::Bye("too many commands that are not understood"));
         }
         Ok(())
