@@ -19,9 +19,9 @@ fn compress(client: &mut Client, piece: usize) {
                 Ok(count) = plain.read(&mut from_client) => {
                     if count == 0 { return }
                     let mut pressed = Vec::with_capacity(count * 2 + 1024);
-                    press.compress_vec(&from_client[..count], &mut pressed, FlushCompress::Sync).unwrap();
+                    press.compress_vec(&from_client[..count], &mut pressed, FlushCompress::Sync).expect("the stream is whole");
                     for piece in pressed.chunks(piece) {
-                        wire.write_all(piece).await.unwrap();
+                        wire.write_all(piece).await.expect("the stream is whole");
                         tokio::task::yield_now().await;
                     }
                 }
@@ -31,10 +31,10 @@ fn compress(client: &mut Client, piece: usize) {
                     let mut out = vec![0; 64 * 1024];
                     loop {
                         let (before_in, before_out) = (undo.total_in(), undo.total_out());
-                        undo.decompress(rest, &mut out, FlushDecompress::None).unwrap();
+                        undo.decompress(rest, &mut out, FlushDecompress::None).expect("the stream is whole");
                         rest = &rest[(undo.total_in() - before_in) as usize..];
                         let given = (undo.total_out() - before_out) as usize;
-                        plain.write_all(&out[..given]).await.unwrap();
+                        plain.write_all(&out[..given]).await.expect("the stream is whole");
                         if given < out.len() && rest.is_empty() { break }
                     }
                 }
@@ -108,12 +108,15 @@ async fn the_next_user_begins_anew() {
     client.ok("COMPRESS DEFLATE").await;
     let mut bare = Compress::new(Compression::fast(), false);
     let mut pressed = Vec::with_capacity(1024);
-    bare.compress_vec(b"u UNAUTHENTICATE\r\n", &mut pressed, FlushCompress::Sync).unwrap();
+    bare.compress_vec(b"u UNAUTHENTICATE\r\n", &mut pressed, FlushCompress::Sync)
+        .expect("the stream is whole");
     client.send(&pressed).await;
     let mut said = vec![0; 1024];
-    let count = client.stream.read(&mut said).await.unwrap();
+    let count = client.stream.read(&mut said).await.expect("the stream is whole");
     let mut plain = Vec::with_capacity(1024);
-    Decompress::new(false).decompress_vec(&said[..count], &mut plain, FlushDecompress::None).unwrap();
+    Decompress::new(false)
+        .decompress_vec(&said[..count], &mut plain, FlushDecompress::None)
+        .expect("the stream is whole");
     assert!(plain.starts_with(b"u OK"), "{}", String::from_utf8_lossy(&plain));
     client.ok("LOGIN alice@example.test secret").await;
 }

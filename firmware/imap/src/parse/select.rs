@@ -72,7 +72,7 @@ impl Cursor<'_> {
                 self.space()?;
                 let uids = self.known_set()?;
                 self.expect(b')', "the sequence match data of QRESYNC is not closed")?;
-                if numbers.len() != uids.len() {
+                if numbers.count() != uids.count() {
                     return Err(Fault::Syntax("QRESYNC names more numbers than UIDs, or fewer"));
                 }
                 resync.numbers = Some((numbers, uids));

@@ -58,7 +58,7 @@ impl SequenceSet {
     }
 
     /// How many numbers it names, one named twice counted twice; a set without `*`.
-    pub fn len(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         let length = |range: &SetRange| {
             let (first, last) = range.resolve(0);
             u64::from(last - first) + 1

@@ -198,15 +198,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                     self.append_share = Some(share);
                 }
                 // Two sessions that hold a part and wait for more would wait for each other.
-                Some(share) => match try_large_memory(&self.context.limits, length) {
-                    Some(more) => share.merge(more),
-                    None => {
+                Some(share) => {
+                    let Some(more) = try_large_memory(&self.context.limits, length) else {
                         self.connection.reader.refuse();
                         self.append_share = None;
                         let reply = Reply::no("[LIMIT] too many large messages are coming in; try again");
                         return self.finish(tag.as_deref(), &reply);
-                    }
-                },
+                    };
+                    share.merge(more);
+                }
             }
         }
         self.connection.reader.accept();

@@ -57,7 +57,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Some(returns) => results.write_extended(returns, &mut self.connection.out),
             // RFC 9051 section 6.4.4: without RETURN as with RETURN (ALL).
             None if self.enabled.rev2 => {
-                results.write_extended(&[SearchReturn::All], &mut self.connection.out)
+                results.write_extended(&[SearchReturn::All], &mut self.connection.out);
             }
             None => results.write_plain("SEARCH", &mut self.connection.out),
         }

@@ -227,7 +227,7 @@ impl Model {
                 self.complain(line, "\\Recent is of revision 1");
             }
             if let (true, Some(uid)) = (recent, self.messages[at].uid) {
-                let first = *self.recents.lock().unwrap().entry(uid).or_insert(self.number);
+                let first = *self.recents.lock().expect("nobody panicked").entry(uid).or_insert(self.number);
                 if first != self.number {
                     self.complain(line, &format!("it was \\Recent to client {first} as well"));
                 }
