@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::{
-    AclCommand, FetchItem, FetchModifiers, ListRequest, MetadataCommand, SearchKey, SearchReturn,
-    SearchSource, SequenceSet, SortCriterion, StatusItem, ThreadAlgorithm, ZonedTime,
+    AclCommand, FetchItem, FetchModifiers, ListRequest, MetadataCommand, NotifyRequest, SearchKey,
+    SearchReturn, SearchSource, SequenceSet, SortCriterion, StatusItem, ThreadAlgorithm, ZonedTime,
 };
 
 /// A command with the tag that its answer carries.
@@ -306,4 +306,6 @@ pub enum Command {
     },
     /// SETQUOTA (RFC 9208)
     SetQuota,
+    /// NOTIFY (RFC 5465); none for NOTIFY NONE.
+    Notify(Option<NotifyRequest>),
 }

@@ -19,6 +19,7 @@ const FAMILIES: &[Family] = &[
     |cursor, word, uid| cursor.selected_command(word, uid),
     |cursor, word, uid| cursor.sort_command(word, uid),
     |cursor, word, uid| cursor.access_command(word, uid),
+    |cursor, word, uid| cursor.notify_command(word, uid),
 ];
 
 /// Reads one command in wire form: its line or lines with all literals in between, as

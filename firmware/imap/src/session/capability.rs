@@ -51,6 +51,7 @@ const MAILBOXES: &[&str] = &[
     "LIST-STATUS",
     "METADATA",
     "NAMESPACE",
+    "NOTIFY",
     "QUOTA",
     "QUOTA=RES-MESSAGE",
     "QUOTA=RES-STORAGE",

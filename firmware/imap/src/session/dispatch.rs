@@ -64,6 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 self.selected_command(tag, command).await
             }
             other => {
+                self.note_own_names(&other);
                 let reply = self.mailbox_command(tag, account, other).await?;
                 self.told(true, reply)
             }

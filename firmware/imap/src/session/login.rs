@@ -156,6 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.account = None;
         self.enabled = Enabled::default();
         self.saved = Vec::new();
+        self.notify = None;
         self.login_deadline = Instant::now() + self.context.limits.login_timeout;
         self.connection.reader.set_limits(LIMITS_BEFORE_LOGIN);
         Ok(Reply::said())

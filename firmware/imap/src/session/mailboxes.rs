@@ -66,6 +66,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 self.quota_root(account, &mailbox).map(|()| Reply::ok("that is all"))
             }
             Command::SetQuota => Ok(Reply::no("[NOPERM] only the administrator changes quotas")),
+            Command::Notify(request) => self.set_notify(account, request),
             Command::Acl { mailbox, command } => self.acl(account, &mailbox, command).await,
             Command::Metadata { mailbox, command } => self.metadata(account, &mailbox, command).await,
             Command::MultiSearch { sources, returns, key } => {

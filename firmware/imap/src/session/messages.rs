@@ -108,12 +108,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         loop {
             let telling = self.telling(true, false);
             self.sync(telling)?;
+            self.tell_notified().await?;
             self.connection.flush().await?;
             if let Some(line) = self.connection.take_answer()? {
                 let done = line.trim_ascii().eq_ignore_ascii_case(b"DONE");
                 return Ok(if done { Reply::ok("done") } else { Reply::bad("DONE is expected after IDLE") });
             }
-            let Self { connection, selected, .. } = self;
+            let Self { connection, selected, notify, .. } = self;
+            let heard = async {
+                match notify {
+                    Some(notify) => notify.arrived().await,
+                    None => std::future::pending().await,
+                }
+            };
             let changed = async {
                 match selected {
                     Some(selected) => selected.changes.changed().await.is_ok(),
@@ -122,6 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             };
             tokio::select! {
                 filled = connection.fill(deadline) => filled?,
+                () = heard => {}
                 alive = changed => {
                     if !alive {
                         return Err(Stop::Bye("the mail store is closing"));

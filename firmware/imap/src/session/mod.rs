@@ -35,6 +35,7 @@ mod mailboxes;
 mod messages;
 mod metadata;
 mod multisearch;
+mod notify;
 mod patience;
 mod place;
 mod plan;
@@ -62,6 +63,7 @@ use crate::parse::{self, Announced, Incoming, ReaderLimits, Tagged, announced};
 use crate::{APPEND_MEMORY_KIB, Context, Ended, Limits};
 use capability::Enabled;
 use connection::{Connection, Stop};
+use notify::Notify;
 use reply::Reply;
 pub(crate) use reply::flag_bit;
 use view::{Telling, View};
@@ -107,6 +109,8 @@ struct Session<S> {
     selected: Option<Selected>,
     /// UIDs of the last saved search result, ascending (RFC 5182).
     saved: Vec<(Uid, Uid)>,
+    /// What the client has asked to hear of all the time (RFC 5465).
+    notify: Option<Notify>,
     enabled: Enabled,
     /// Of the command that is being carried out.
     tag: String,
@@ -130,6 +134,7 @@ where
         account: None,
         selected: None,
         saved: Vec::new(),
+        notify: None,
         enabled: Enabled::default(),
         tag: String::new(),
         bad_commands: 0,
@@ -163,7 +168,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 Incoming::More => {
                     self.connection.flush().await?;
                     let deadline = self.deadline();
-                    self.connection.fill(deadline).await?;
+                    self.wait_for_client(deadline).await?;
                 }
                 Incoming::Command(command) => {
                     self.command(&command).await?;

@@ -56,7 +56,7 @@ impl Visible {
 }
 
 /// What follows `above/` in a name; empty for the same name.
-fn below<'a>(name: &'a str, above: &str) -> Option<&'a str> {
+pub(super) fn below<'a>(name: &'a str, above: &str) -> Option<&'a str> {
     let rest = name.strip_prefix(above)?;
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
 }
