@@ -161,8 +161,17 @@ async fn identifiers_dates_and_previews() {
     let saved = client.ok("FETCH 1 SAVEDATE").await.untagged.remove(0);
     assert!(saved.starts_with("* 1 FETCH (SAVEDATE \"") && saved.ends_with(" +0000\")"), "{saved}");
     assert_eq!(client.ok("FETCH 2 (PREVIEW (LAZY))").await.untagged, ["* 2 FETCH (PREVIEW \"body 2\")"]);
+    let email = one.split(['(', ')']).nth(2).expect("an identifier").to_owned();
+    assert_eq!(client.ok(&format!("SEARCH EMAILID {email}")).await.untagged, ["* SEARCH 1"]);
+    assert_eq!(client.ok("SEARCH SAVEDATESUPPORTED SAVEDSINCE 1-Jan-2020").await.untagged, ["* SEARCH 1 2"]);
     client.ok("SELECT Archive").await;
     assert_eq!(client.ok("FETCH 1 (EMAILID THREADID)").await.untagged, [one]);
+    // A mailbox keeps its identifier under another name.
+    let made = client.ok("CREATE new").await.tagged;
+    let id = made.split(['(', ')']).nth(1).expect("an identifier").to_owned();
+    client.ok("RENAME new other").await;
+    let status = client.ok("STATUS other (MAILBOXID)").await.untagged;
+    assert_eq!(status, [format!("* STATUS \"other\" (MAILBOXID ({id}))")]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
