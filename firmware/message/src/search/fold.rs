@@ -43,6 +43,12 @@ pub fn fold(text: &str) -> String {
 
 /// Appends the folded text.
 pub(crate) fn fold_into(out: &mut String, text: &str) {
+    if text.is_ascii() {
+        let start = out.len();
+        out.push_str(text);
+        out[start..].make_ascii_lowercase();
+        return;
+    }
     let mut rest = text;
     while !rest.is_empty() {
         let plain = rest.bytes().position(|byte| !byte.is_ascii()).unwrap_or(rest.len());

@@ -135,19 +135,20 @@ impl TokenSet {
     }
 }
 
-/// FNV-1a over eight bytes at a time, folded to 32 bits.
+/// Eight bytes at a time, multiplied and mixed, folded to 32 bits.
 fn hash(letter: u8, text: &str) -> u32 {
-    const PRIME: u64 = 0x0000_0100_0000_01b3;
-    let mut state = (0xcbf2_9ce4_8422_2325 ^ u64::from(letter)).wrapping_mul(PRIME);
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut state = u64::from(letter) << 32 | text.len() as u64;
+    let mut mix = |bits: u64| {
+        state = (state ^ bits).wrapping_mul(FACTOR);
+        state ^= state >> 29;
+    };
     let (chunks, rest) = text.as_bytes().as_chunks::<8>();
     for chunk in chunks {
-        state = (state ^ u64::from_le_bytes(*chunk)).wrapping_mul(PRIME);
-        state ^= state >> 32;
+        mix(u64::from_le_bytes(*chunk));
     }
-    for byte in rest {
-        state = (state ^ u64::from(*byte)).wrapping_mul(PRIME);
-    }
-    (state ^ (state >> 29) ^ (state >> 47)) as u32
+    mix(rest.iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte)));
+    (state ^ (state >> 32)) as u32
 }
 
 /// The runs of one class that make up a text, in order.
