@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use control::cluster::{Phase, Record, Status};
 use control::directory::Reply;
 use control::init::{LogLine, Service};
-use control::mail::{CheckReport, Queued};
+use control::mail::{CheckReport, Queued, Receiving};
 use serde::Serialize;
 use serde_json::json;
 
@@ -45,6 +45,8 @@ pub enum Answer {
     Counters(BTreeMap<String, u64>),
     /// What a check of the store found.
     Check(CheckReport),
+    /// What is decided about those who bring mail.
+    Receiving(Receiving),
 }
 
 impl Answer {
@@ -63,6 +65,7 @@ impl Answer {
             }
             Self::Counters(counters) => line(counters),
             Self::Check(report) => line(report),
+            Self::Receiving(receiving) => line(receiving),
         }
     }
 
@@ -89,6 +92,7 @@ impl Answer {
             }
             Self::Counters(counters) => counter_table(counters, language),
             Self::Check(report) => check_report(report, language),
+            Self::Receiving(receiving) => receiving_lines(receiving),
         }
     }
 }
@@ -189,6 +193,17 @@ fn counter_table(counters: &BTreeMap<String, u64>, language: Language) -> String
         table.row([name.clone(), value.to_string()]);
     }
     table.lines()
+}
+
+/// The words of `receiving set`, which are the same in every language.
+fn receiving_lines(receiving: &Receiving) -> String {
+    let networks = |list: &[String]| if list.is_empty() { "none".to_owned() } else { list.join(",") };
+    format!(
+        "--proxy-from {}\n--lmtp-from {}\n--dmarc {}\n",
+        networks(&receiving.proxy_from),
+        networks(&receiving.lmtp_from),
+        receiving.dmarc
+    )
 }
 
 fn check_report(report: &CheckReport, language: Language) -> String {

@@ -11,7 +11,7 @@ use control::{init, mail};
 use crate::answer::Answer;
 use crate::directory_words::{Alias, AppPassword, Defaults, Domain, Group, Piece, User};
 use crate::failure::Failure;
-use crate::words::{Command, Drill, Power, Queue, Smarthost, Store, Switch};
+use crate::words::{Command, Drill, Power, Queue, Receiving, Smarthost, Store, Switch};
 
 /// What a question may take.
 pub const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -94,6 +94,7 @@ pub fn execute(command: Command, password: Option<String>, sockets: &Sockets) ->
         }
         Command::Queue(queue) => ask_mail(sockets, &queue_request(queue)),
         Command::Smarthost(smarthost) => ask_mail(sockets, &smarthost_request(smarthost, password)),
+        Command::Receiving(receiving) => ask_mail(sockets, &receiving_request(receiving)),
         Command::Health => ask_mail(sockets, &mail::Request::Health),
         Command::Counters => ask_mail(sockets, &mail::Request::Counters),
         Command::Store(Store::Check) => ask_mail(sockets, &mail::Request::StoreCheck),
@@ -207,6 +208,23 @@ fn smarthost_request(smarthost: Smarthost, password: Option<String>) -> mail::Re
     }
 }
 
+fn receiving_request(receiving: Receiving) -> mail::Request {
+    let networks = |text: String| match text.as_str() {
+        "none" => Vec::new(),
+        text => text.split(',').map(|network| network.trim().to_owned()).collect(),
+    };
+    match receiving {
+        Receiving::Show => mail::Request::ReceivingShow,
+        Receiving::Set { proxy_from, lmtp_from, dmarc } => {
+            mail::Request::ReceivingSet(mail::ReceivingChange {
+                proxy_from: proxy_from.map(networks),
+                lmtp_from: lmtp_from.map(networks),
+                dmarc,
+            })
+        }
+    }
+}
+
 fn ask_cluster(sockets: &Sockets, request: &cluster::Request) -> Result<Answer, Failure> {
     const NAME: &str = "cluster";
     let reply: cluster::Reply = wire::call(&sockets.cluster, request, CHANGE_TIMEOUT)
@@ -272,6 +290,10 @@ fn ask_mail(sockets: &Sockets, request: &mail::Request) -> Result<Answer, Failur
         (mail::Reply::Healthy { epoch, uptime_ms, commit_ms }, mail::Request::Health) => {
             Ok(Answer::Healthy { epoch, uptime_ms, commit_ms })
         }
+        (
+            mail::Reply::Receiving(receiving),
+            mail::Request::ReceivingShow | mail::Request::ReceivingSet(_),
+        ) => Ok(Answer::Receiving(receiving)),
         (mail::Reply::Counters(counters), mail::Request::Counters) => Ok(Answer::Counters(counters)),
         (mail::Reply::Directory(reply), mail::Request::Directory(request)) if fits(&reply, request) => {
             Ok(Answer::Directory(Box::new(reply), None))

@@ -114,6 +114,9 @@ pub enum Command {
     /// The server that takes all outgoing mail
     #[command(subcommand)]
     Smarthost(Smarthost),
+    /// Who may bring mail, and what is done with what is not authentic
+    #[command(subcommand)]
+    Receiving(Receiving),
     /// Ask the mail service whether it is serving
     Health,
     /// Show the mail service's numbers since its start
@@ -178,6 +181,25 @@ pub enum Smarthost {
     },
     /// Send outgoing mail straight to its destination again
     Clear,
+}
+
+/// Who may bring mail, and what is done with what is not authentic.
+#[derive(Debug, Subcommand)]
+pub enum Receiving {
+    /// Show what is decided
+    Show,
+    /// Change what is decided
+    Set {
+        /// Load balancers that speak the PROXY protocol: addresses and networks with commas, or none
+        #[arg(long)]
+        proxy_from: Option<String>,
+        /// Servers that may deliver over LMTP: addresses and networks with commas, or none
+        #[arg(long)]
+        lmtp_from: Option<String>,
+        /// What is done with mail that fails DMARC: honour, junk or record
+        #[arg(long)]
+        dmarc: Option<String>,
+    },
 }
 
 /// The mail store.
