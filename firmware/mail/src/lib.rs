@@ -25,6 +25,7 @@ mod expansion;
 mod first;
 mod guard;
 mod listen;
+mod maildrops;
 mod outgoing;
 mod password;
 mod proxy;

@@ -18,11 +18,11 @@ use crate::config::{Config, Limits, TryOut};
 use crate::counters::{Counters, count};
 use crate::delivery::DeliveryDesk;
 use crate::listen::{self, Protocols};
+use crate::maildrops::Maildrops;
 use crate::outgoing::{Connector, Router, Trust, Worker};
 use crate::password::Passwords;
 use crate::receiving::{self, Decisions};
 use crate::rewriting::Rewriting;
-use crate::session::pop3::Maildrops;
 use crate::tls::{RELOAD_INTERVAL, Tls};
 use crate::wire::Wire;
 use crate::{MailError, admin, first, proxy, session, warnings};
@@ -52,7 +52,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) try_out: TryOut,
     pub(crate) text_memory: Arc<Semaphore>,
-    pub(crate) maildrops: Maildrops,
+    pub(crate) maildrops: Arc<Maildrops>,
     /// Becomes true when the service stops.
     pub(crate) stop: watch::Receiver<bool>,
     pub(crate) begun: Instant,
@@ -258,7 +258,7 @@ async fn share(
         limits: config.limits.clone(),
         try_out: config.try_out,
         text_memory: Arc::new(Semaphore::new(config.limits.text_memory_kib)),
-        maildrops: Maildrops::default(),
+        maildrops: Arc::default(),
         listening: AtomicU64::new(0),
         session_prefix: unix_ms(),
         sessions: AtomicU64::new(0),

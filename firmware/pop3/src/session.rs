@@ -4,24 +4,20 @@
 //! [`Step::Read`]. It sends [`Session::take_output`] before it reads, starts TLS or closes, and at
 //! [`Step::Send`]. A [`Step::Ask`] must be answered with [`Session::answer`] before the next poll.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use smtp::dots::Stuffer;
+use sasl::{ChannelBinding, Claim, Exchange, Stored};
 use smtp::line::{Input, Line};
-use smtp::server::Credentials;
 
 use crate::command::{self, Command, LINE_MAX_BYTES};
+use crate::language::{Language, Text};
+use crate::maildrop::{Maildrop, Open, SEND_STEP_BYTES, Sending};
 
 /// Commands that were not understood or came out of order, after which a session is closed.
 pub const FAULTS_MAX: usize = 20;
 /// Failed authentications in one session.
 pub const AUTH_FAILURES_MAX: usize = 5;
-/// A message is sent in pieces of about so many octets.
-pub const SEND_STEP_BYTES: usize = 64 * 1024;
 
 /// What the service allows.
 #[derive(Debug, Clone)]
@@ -32,24 +28,6 @@ pub struct Policy {
     pub stls: bool,
     /// Whether a password may come in clear. Only for try-outs on one machine.
     pub auth_in_clear: bool,
-}
-
-/// One message of a maildrop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Message {
-    /// Its UID in the mailbox.
-    pub uid: u32,
-    /// Size in octets.
-    pub size_bytes: u32,
-}
-
-/// What a session sees from its login to its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Maildrop {
-    /// UIDVALIDITY of the mailbox; with the UID it makes the unique-id of UIDL.
-    pub uid_validity: u32,
-    /// Messages by ascending UID.
-    pub messages: Vec<Message>,
 }
 
 /// What the shell does next.
@@ -70,8 +48,14 @@ pub enum Step {
 /// What only the shell can know.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Question {
-    /// Is this the password, and what is in the maildrop? Answer [`Answer::Maildrop`] or a refusal.
-    Login(Credentials),
+    /// What is stored of this user for SCRAM? Answer [`Answer::Stored`] or a refusal.
+    Stored {
+        /// User name.
+        user: String,
+    },
+    /// Is this right, and what is in the maildrop? Answer [`Answer::Maildrop`] or a refusal. What an
+    /// earlier login of this session opened is given back first: that exchange was not finished.
+    Login(Claim),
     /// The text of a message, by UID. Answer [`Answer::Text`] or a refusal.
     Text {
         /// Its UID.
@@ -87,6 +71,8 @@ pub enum Question {
 /// The shell's answer to a [`Question`].
 #[derive(Debug)]
 pub enum Answer {
+    /// This is stored.
+    Stored(Stored),
     /// The login is good; this is there.
     Maildrop(Maildrop),
     /// The text of the message.
@@ -102,6 +88,10 @@ pub enum Answer {
 pub enum Refusal {
     /// User or password is wrong.
     BadCredentials,
+    /// The account is switched off.
+    Disabled,
+    /// The account may not use POP3.
+    NotAllowed,
     /// Another session has the maildrop.
     InUse,
     /// It cannot be done now.
@@ -110,14 +100,45 @@ pub enum Refusal {
     Gone,
 }
 
-impl Refusal {
-    /// What the client is told, with its response code (RFC 2449 8, RFC 3206).
-    fn text(self) -> &'static str {
+/// A response code (RFC 2449 8, RFC 3206, RFC 6856 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// No code.
+    None,
+    /// `[AUTH]`
+    Auth,
+    /// `[IN-USE]`
+    InUse,
+    /// `[SYS/PERM]`
+    Permanent,
+    /// `[SYS/TEMP]`
+    Temporary,
+    /// `[UTF8]`
+    Utf8,
+}
+
+impl Code {
+    fn prefix(self) -> &'static str {
         match self {
-            Self::BadCredentials => "[AUTH] User name or password is wrong",
-            Self::InUse => "[IN-USE] Another session has the mailbox open",
-            Self::Unavailable => "[SYS/TEMP] That is not possible now, try again later",
-            Self::Gone => "The message was removed by another session",
+            Self::None => "",
+            Self::Auth => "[AUTH] ",
+            Self::InUse => "[IN-USE] ",
+            Self::Permanent => "[SYS/PERM] ",
+            Self::Temporary => "[SYS/TEMP] ",
+            Self::Utf8 => "[UTF8] ",
+        }
+    }
+}
+
+impl Refusal {
+    pub(crate) fn told(self) -> (Code, Text) {
+        match self {
+            Self::BadCredentials => (Code::Auth, Text::BadCredentials),
+            Self::Disabled => (Code::Permanent, Text::Disabled),
+            Self::NotAllowed => (Code::Permanent, Text::NotAllowed),
+            Self::InUse => (Code::InUse, Text::InUse),
+            Self::Unavailable => (Code::Temporary, Text::Unavailable),
+            Self::Gone => (Code::None, Text::Gone),
         }
     }
 }
@@ -125,50 +146,43 @@ impl Refusal {
 /// One client's session.
 #[derive(Debug)]
 pub struct Session {
-    policy: Arc<Policy>,
+    pub(crate) policy: Arc<Policy>,
     input: Input,
-    output: Vec<u8>,
-    tls: bool,
-    user: Option<String>,
-    expecting_plain: bool,
-    open: Option<Open>,
+    pub(crate) output: Vec<u8>,
+    pub(crate) tls: bool,
+    pub(crate) binding: ChannelBinding,
+    pub(crate) language: Language,
+    pub(crate) utf8: bool,
+    pub(crate) user: Option<String>,
+    pub(crate) exchange: Option<Exchange<Maildrop>>,
+    pub(crate) open: Option<Open>,
     asked: Option<Asked>,
-    sending: Option<Sending>,
+    pub(crate) sending: Option<Sending>,
     faults: usize,
     auth_failures: usize,
     closing: bool,
 }
 
-/// The TRANSACTION state.
 #[derive(Debug)]
-struct Open {
-    maildrop: Maildrop,
-    deleted: Vec<bool>,
-}
-
-#[derive(Debug)]
-enum Asked {
+pub(crate) enum Asked {
+    Stored,
     Login,
     Text { lines: Option<usize> },
     Remove,
 }
 
-/// A message on its way to the client.
-#[derive(Debug)]
-struct Sending {
-    text: Bytes,
-    stuffer: Stuffer,
-}
-
 impl Session {
-    /// A session that begins with its greeting.
-    pub fn new(policy: Arc<Policy>, tls: bool) -> Self {
+    /// A session that begins with its greeting. With TLS there is something to bind logins to.
+    pub fn new(policy: Arc<Policy>, tls: Option<ChannelBinding>) -> Self {
         let mut session = Self {
             input: Input::default(),
             output: Vec::new(),
-            tls,
+            tls: tls.is_some(),
+            binding: tls.unwrap_or_default(),
+            language: Language::default(),
+            utf8: false,
             user: None,
-            expecting_plain: false,
+            exchange: None,
             open: None,
             asked: None,
             sending: None,
@@ -177,8 +191,9 @@ impl Session {
             closing: false,
             policy,
         };
-        let greeting = format!("{} POP3 Twinmail", session.policy.host_name);
-        session.ok(&greeting);
+        // Without a time stamp in angle brackets: APOP is not offered.
+        let greeting = format!("+OK {} POP3 Twinmail\r\n", session.policy.host_name);
+        session.output.extend_from_slice(greeting.as_bytes());
         session
     }
 
@@ -203,38 +218,46 @@ impl Session {
     }
 
     /// TLS is on (RFC 2595 4).
-    pub fn tls_started(&mut self) {
+    pub fn tls_started(&mut self, binding: ChannelBinding) {
         self.input.clear();
         self.tls = true;
+        self.binding = binding;
         self.user = None;
     }
 
     /// The service ends this session now, and removes nothing.
-    pub fn end(&mut self, reason: &str) {
-        self.err(reason);
+    pub fn end(&mut self, code: Code, text: Text) {
+        self.err(code, text);
         self.closing = true;
     }
 
     /// Goes on as far as it can.
     pub fn poll(&mut self) -> Step {
         loop {
-            if self.sending.is_some() {
-                self.send_piece();
-                return Step::Send;
+            if let (Some(sending), Some(open)) = (self.sending.take(), &self.open) {
+                self.sending = sending.piece(open, &mut self.output);
+                if self.sending.is_some() {
+                    return Step::Send;
+                }
             }
             if self.closing {
                 return Step::Close;
             }
+            // Whoever sends commands and does not read the answers waits with the next one.
+            if self.output.len() >= SEND_STEP_BYTES {
+                return Step::Send;
+            }
             let line = match self.input.take_line(LINE_MAX_BYTES) {
                 None => return Step::Read,
                 Some(Line::TooLong) => {
-                    self.fault("The line is too long");
+                    self.exchange = None;
+                    self.fault(Code::None, Text::TooLong);
                     continue;
                 }
                 // A lone LF cannot smuggle anything here; some hand-made clients send it.
                 Some(Line::Whole(line) | Line::BareLf(line)) => line,
             };
-            let step = if self.expecting_plain { self.plain_line(&line) } else { self.line(&line) };
+            let step = if self.exchange.is_some() { self.exchange_line(&line) } else { self.line(&line) };
             if let Some(step) = step {
                 return step;
             }
@@ -244,270 +267,112 @@ impl Session {
     /// Takes the answer to the last question.
     pub fn answer(&mut self, answer: Answer) {
         match (self.asked.take(), answer) {
-            (Some(Asked::Login), Answer::Maildrop(maildrop)) => {
-                let count = maildrop.messages.len();
-                self.ok(&format!("{count} messages"));
-                self.open = Some(Open { deleted: vec![false; count], maildrop });
-            }
-            (Some(Asked::Login), answer) => {
-                self.err(refusal(&answer).text());
-                self.auth_failures += 1;
-                if self.auth_failures >= AUTH_FAILURES_MAX {
-                    self.end("Too many failed attempts, closing");
-                }
-            }
-            (Some(Asked::Text { lines }), Answer::Text(text)) => {
-                self.ok(&format!("{} octets", text.len()));
-                let text = lines.map_or_else(|| text.clone(), |lines| text.slice(..top_bytes(&text, lines)));
-                self.sending = Some(Sending { text, stuffer: Stuffer::default() });
+            (Some(Asked::Stored), Answer::Stored(stored)) => self.stored(stored),
+            (Some(Asked::Login), Answer::Maildrop(maildrop)) => self.accepted(maildrop),
+            (Some(Asked::Stored | Asked::Login), answer) => self.denied(refusal(&answer)),
+            (Some(Asked::Text { lines }), Answer::Text(text)) => self.send_text(text, lines),
+            (Some(Asked::Text { .. }), answer) => {
+                let (code, text) = refusal(&answer).told();
+                self.err(code, text);
             }
             (Some(Asked::Remove), Answer::Done) => self.bye(),
-            (Some(Asked::Remove), _) => self.end("[SYS/TEMP] The deleted messages could not be removed"),
-            (Some(Asked::Text { .. }), answer) => self.err(refusal(&answer).text()),
+            (Some(Asked::Remove), _) => self.end(Code::Temporary, Text::NotRemoved),
             (None, _) => {}
         }
     }
 
-    fn ok(&mut self, text: &str) {
+    pub(crate) fn ok(&mut self, text: Text) {
+        let text = text.say(self.language);
         self.output.extend_from_slice(format!("+OK {text}\r\n").as_bytes());
     }
 
-    fn err(&mut self, text: &str) {
-        self.output.extend_from_slice(format!("-ERR {text}\r\n").as_bytes());
+    pub(crate) fn err(&mut self, code: Code, text: Text) {
+        let text = text.say(self.language);
+        self.output.extend_from_slice(format!("-ERR {}{text}\r\n", code.prefix()).as_bytes());
     }
 
-    fn bye(&mut self) {
-        self.ok("Bye");
+    pub(crate) fn bye(&mut self) {
+        self.ok(Text::Bye);
         self.closing = true;
     }
 
     /// An answer to something that a well-made client does not do.
-    fn fault(&mut self, text: &str) {
-        self.err(text);
+    pub(crate) fn fault(&mut self, code: Code, text: Text) {
+        self.err(code, text);
         self.faults += 1;
         if self.faults >= FAULTS_MAX {
-            self.end("Too many errors, closing");
+            self.end(Code::None, Text::TooManyErrors);
         }
     }
 
-    fn ask(&mut self, asked: Asked, question: Question) -> Step {
+    /// An answer to a login that failed.
+    pub(crate) fn login_failed(&mut self, code: Code, text: Text) {
+        self.err(code, text);
+        self.auth_failures += 1;
+        if self.auth_failures >= AUTH_FAILURES_MAX {
+            self.end(Code::None, Text::TooManyFailures);
+        }
+    }
+
+    pub(crate) fn ask(&mut self, asked: Asked, question: Question) -> Step {
         self.asked = Some(asked);
         Step::Ask(question)
     }
 
-    fn send_piece(&mut self) {
-        let Some(mut sending) = self.sending.take() else { return };
-        let piece = sending.text.split_to(sending.text.len().min(SEND_STEP_BYTES));
-        sending.stuffer.encode(&piece, &mut self.output);
-        if sending.text.is_empty() {
-            sending.stuffer.finish(&mut self.output);
-        } else {
-            self.sending = Some(sending);
-        }
-    }
-
     fn line(&mut self, line: &[u8]) -> Option<Step> {
         match command::parse(line) {
-            Err(text) => {
-                self.fault(text);
-                None
-            }
-            Ok(Command::Capa) => {
-                self.capabilities();
-                None
-            }
-            Ok(command) if self.open.is_some() => self.transaction(command),
-            Ok(command) => self.authorization(command),
+            Err(text) => self.fault(Code::None, text),
+            Ok(Command::Capa) => self.capabilities(),
+            Ok(Command::Lang(None)) => self.list_languages(),
+            Ok(Command::Lang(Some(tag))) => self.set_language(&tag),
+            Ok(command) if self.open.is_some() => return self.transaction(command),
+            Ok(command) => return self.authorization(command),
         }
+        None
     }
 
+    /// CAPA (RFC 2449 5, 6).
     fn capabilities(&mut self) {
-        let mut text = "+OK What is here\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n\
-                        EXPIRE NEVER\r\nIMPLEMENTATION Twinmail\r\n"
-            .to_owned();
-        if self.policy.stls && !self.tls {
-            text += "STLS\r\n";
-        }
-        if self.may_log_in() {
-            text += "USER\r\nSASL PLAIN\r\n";
-        }
-        text += ".\r\n";
-        self.output.extend_from_slice(text.as_bytes());
-    }
-
-    fn may_log_in(&self) -> bool {
-        self.tls || self.policy.auth_in_clear
-    }
-
-    fn authorization(&mut self, command: Command) -> Option<Step> {
-        match command {
-            Command::Quit => self.bye(),
-            Command::Stls if self.policy.stls && !self.tls => {
-                self.ok("Begin TLS");
-                // What was sent in clear behind STLS is not answered (RFC 2595 4).
-                self.input.clear();
-                return Some(Step::StartTls);
+        let mut text = format!("+OK {}\r\n", Text::Capabilities.say(self.language));
+        text += "TOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\nUTF8 USER\r\n\
+                 LANG\r\nIMPLEMENTATION Twinmail\r\n";
+        if self.open.is_none() {
+            if self.policy.stls && !self.tls {
+                text += "STLS\r\n";
             }
-            Command::Stls => self.fault("TLS cannot begin now"),
-            Command::User(_) | Command::Pass(_) | Command::Auth { .. } if !self.may_log_in() => {
-                self.fault("[AUTH] Begin TLS first");
+            if self.may_log_in() {
+                text += &format!("USER\r\nSASL {}\r\n", self.offer());
             }
-            Command::User(name) => {
-                self.user = Some(name);
-                self.ok("Now the password");
-            }
-            Command::Pass(password) => match self.user.take() {
-                Some(user) => return self.log_in(Some(Credentials { user, password })),
-                None => self.fault("Send USER first"),
-            },
-            Command::Auth { mechanism: None, .. } => {
-                self.output.extend_from_slice(b"+OK What is here\r\nPLAIN\r\n.\r\n");
-            }
-            Command::Auth { mechanism: Some(mechanism), initial } if mechanism == "PLAIN" => {
-                if let Some(response) = initial {
-                    return self.plain_line(response.as_bytes());
-                }
-                self.expecting_plain = true;
-                self.output.extend_from_slice(b"+ \r\n");
-            }
-            Command::Auth { .. } => self.fault("That mechanism is not offered"),
-            _ => self.fault("Log in first"),
-        }
-        None
-    }
-
-    /// The response of AUTH PLAIN (RFC 5034).
-    fn plain_line(&mut self, line: &[u8]) -> Option<Step> {
-        self.expecting_plain = false;
-        if line == b"*" {
-            self.err("Authentication was given up");
-            return None;
-        }
-        let response = STANDARD.decode(line).ok();
-        self.log_in(response.and_then(|response| Credentials::from_plain(&response)))
-    }
-
-    fn log_in(&mut self, credentials: Option<Credentials>) -> Option<Step> {
-        let fits = |c: &Credentials| c.user.len() <= 1024 && (1..=1024).contains(&c.password.len());
-        let Some(credentials) = credentials.filter(fits) else {
-            self.fault("The response is not understood");
-            return None;
-        };
-        Some(self.ask(Asked::Login, Question::Login(credentials)))
-    }
-
-    fn transaction(&mut self, command: Command) -> Option<Step> {
-        let Some(open) = &mut self.open else { return None };
-        match command {
-            Command::Stat => {
-                let (count, bytes) = open
-                    .left()
-                    .fold((0, 0), |(count, bytes), (_, m)| (count + 1, bytes + u64::from(m.size_bytes)));
-                self.ok(&format!("{count} {bytes}"));
-            }
-            Command::List(None) => self.list(|_, message| message.size_bytes.to_string()),
-            Command::Uidl(None) => self.list(Maildrop::unique_id),
-            Command::List(Some(number)) => self.list_one(number, |_, message| message.size_bytes.to_string()),
-            Command::Uidl(Some(number)) => self.list_one(number, Maildrop::unique_id),
-            Command::Retr(number) => return self.text(number, None),
-            Command::Top { number, lines } => return self.text(number, Some(lines)),
-            Command::Dele(number) => match open.index(number) {
-                Some(index) => {
-                    if let Some(deleted) = open.deleted.get_mut(index) {
-                        *deleted = true;
-                    }
-                    self.ok("It goes at QUIT");
-                }
-                None => self.err(NO_MESSAGE),
-            },
-            Command::Noop => self.ok("Here"),
-            Command::Rset => {
-                open.deleted.fill(false);
-                self.ok("Nothing is deleted");
-            }
-            Command::Quit => {
-                let gone = |(message, deleted): (&Message, &bool)| deleted.then_some(message.uid);
-                let uids: Vec<u32> =
-                    open.maildrop.messages.iter().zip(&open.deleted).filter_map(gone).collect();
-                if !uids.is_empty() {
-                    return Some(self.ask(Asked::Remove, Question::Remove { uids }));
-                }
-                self.bye();
-            }
-            _ => self.fault("You are logged in already"),
-        }
-        None
-    }
-
-    fn list(&mut self, show: impl Fn(&Maildrop, Message) -> String) {
-        let Some(open) = &self.open else { return };
-        let mut text = "+OK\r\n".to_owned();
-        for (index, message) in open.left() {
-            let _ = write!(text, "{} {}\r\n", index + 1, show(&open.maildrop, *message));
         }
         text += ".\r\n";
         self.output.extend_from_slice(text.as_bytes());
     }
 
-    fn list_one(&mut self, number: usize, show: impl Fn(&Maildrop, Message) -> String) {
-        match self.open.as_ref().and_then(|open| Some((open, open.message(number)?))) {
-            Some((open, message)) => {
-                let line = format!("{number} {}", show(&open.maildrop, message));
-                self.ok(&line);
-            }
-            None => self.err(NO_MESSAGE),
+    fn list_languages(&mut self) {
+        let mut text = format!("+OK {}\r\n", Text::LanguageList.say(self.language));
+        for language in Language::ALL {
+            text += &format!("{} {}\r\n", language.tag(), language.name());
         }
+        text += ".\r\n";
+        self.output.extend_from_slice(text.as_bytes());
     }
 
-    fn text(&mut self, number: usize, lines: Option<usize>) -> Option<Step> {
-        let Some(message) = self.open.as_ref().and_then(|open| open.message(number)) else {
-            self.err(NO_MESSAGE);
-            return None;
-        };
-        Some(self.ask(Asked::Text { lines }, Question::Text { uid: message.uid }))
+    fn set_language(&mut self, tag: &str) {
+        match Language::find(tag) {
+            Some(language) => {
+                self.language = language;
+                let text = Text::LanguageChanged.say(language);
+                self.output.extend_from_slice(format!("+OK {} {text}\r\n", language.tag()).as_bytes());
+            }
+            None => self.err(Code::None, Text::LanguageUnknown),
+        }
     }
 }
-
-const NO_MESSAGE: &str = "There is no such message";
 
 /// What an answer that is not the hoped-for one means.
 fn refusal(answer: &Answer) -> Refusal {
     match answer {
         Answer::Refused(refusal) => *refusal,
-        Answer::Maildrop(_) | Answer::Text(_) | Answer::Done => Refusal::Unavailable,
+        Answer::Stored(_) | Answer::Maildrop(_) | Answer::Text(_) | Answer::Done => Refusal::Unavailable,
     }
-}
-
-impl Maildrop {
-    fn unique_id(&self, message: Message) -> String {
-        format!("{}.{}", self.uid_validity, message.uid)
-    }
-}
-
-impl Open {
-    /// Messages that are not deleted, with their index.
-    fn left(&self) -> impl Iterator<Item = (usize, &Message)> {
-        let kept = |(index, message)| {
-            (!self.deleted.get(index).copied().unwrap_or(true)).then_some((index, message))
-        };
-        self.maildrop.messages.iter().enumerate().filter_map(kept)
-    }
-
-    /// Index of a message that exists and is not deleted.
-    fn index(&self, number: usize) -> Option<usize> {
-        let index = number.checked_sub(1)?;
-        (self.deleted.get(index) == Some(&false)).then_some(index)
-    }
-
-    fn message(&self, number: usize) -> Option<Message> {
-        self.index(number).and_then(|index| self.maildrop.messages.get(index).copied())
-    }
-}
-
-/// Length of the header, the empty line and `lines` lines of the body (RFC 1939 7, TOP).
-fn top_bytes(text: &[u8], lines: usize) -> usize {
-    let header = memchr::memmem::find(text, b"\r\n\r\n").map_or(text.len(), |at| at + 4);
-    let body = text.get(header..).unwrap_or(&[]);
-    let Some(last) = lines.checked_sub(1) else { return header };
-    header + memchr::memchr_iter(b'\n', body).nth(last).map_or(body.len(), |at| at + 1)
 }

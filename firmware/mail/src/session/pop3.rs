@@ -1,64 +1,27 @@
 //! POP3: carries bytes between a socket and [`pop3::Session`], and answers its questions.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
-use ::pop3::{Answer, Maildrop, Message, Question, Refusal, Session, Step};
-use sasl::{Claim, Denied};
+use ::pop3::{Answer, Code, Maildrop, Message, Question, Refusal, Session, Step, Text};
+use sasl::Denied;
 use store::{AccountId, MailboxId, StoreError};
-use tokio::sync::Notify;
 
 use crate::counters::count;
+use crate::maildrops::Hold;
 use crate::service::Shared;
 use crate::wire::Wire;
 
 /// Octets read at once.
 const READ_BYTES: usize = 4 * 1024;
-/// A session that was silent for so long gives its maildrop to the next one that logs in: it may be
-/// a client that lost its network.
-const YIELD_AFTER: Duration = Duration::from_secs(30);
-
-/// Who has which maildrop open (RFC 1939 4: one session at a time).
-#[derive(Debug, Default)]
-pub(crate) struct Maildrops {
-    open: Mutex<HashMap<AccountId, Arc<Hold>>>,
-}
-
-#[derive(Debug)]
-struct Hold {
-    active: Mutex<Instant>,
-    taken_away: Notify,
-}
-
-impl Maildrops {
-    fn claim(&self, account: AccountId) -> Option<Arc<Hold>> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(other) = open.get(&account) {
-            if other.active.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < YIELD_AFTER {
-                return None;
-            }
-            other.taken_away.notify_one();
-        }
-        let claim = Arc::new(Hold { active: Mutex::new(Instant::now()), taken_away: Notify::new() });
-        open.insert(account, Arc::clone(&claim));
-        Some(claim)
-    }
-
-    fn release(&self, account: AccountId, claim: &Arc<Hold>) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.get(&account).is_some_and(|current| Arc::ptr_eq(current, claim)) {
-            open.remove(&account);
-        }
-    }
-}
 
 /// Serves one connection to its end.
 pub(crate) async fn serve(shared: Arc<Shared>, wire: Wire, peer: IpAddr) {
     count(&shared.counters.connections_pop3, 1);
-    let session = Session::new(Arc::clone(&shared.policies.pop3), wire.tls_description().is_some());
+    let tls = wire.tls_description().is_some().then(|| wire.channel_binding());
+    let session = Session::new(Arc::clone(&shared.policies.pop3), tls);
     let mut shell = Shell { session, shared, peer, begun: Instant::now(), open: None };
     let ended = shell.run(wire).await;
     count(&shell.shared.counters.bad_commands, shell.session.faults() as u64);
@@ -77,9 +40,8 @@ struct Shell {
 
 /// The maildrop of a session.
 struct Open {
-    account: AccountId,
     mailbox: MailboxId,
-    claim: Arc<Hold>,
+    hold: Hold,
 }
 
 impl Shell {
@@ -105,11 +67,11 @@ impl Shell {
                 Step::StartTls => {
                     wire.send(&self.session.take_output(), send_timeout).await?;
                     wire = self.shared.start_tls(wire, self.peer).await?;
-                    self.session.tls_started();
+                    self.session.tls_started(wire.channel_binding());
                 }
                 Step::Close => {
                     // Whoever reads the good-bye may log in again at once.
-                    self.release();
+                    self.open = None;
                     wire.send(&self.session.take_output(), send_timeout).await?;
                     wire.close(self.shared.linger()).await;
                     return Ok(());
@@ -128,43 +90,43 @@ impl Shell {
         };
         let taken_away = async {
             match &self.open {
-                Some(open) => open.claim.taken_away.notified().await,
+                Some(open) => open.hold.taken_away().await,
                 None => std::future::pending().await,
             }
         };
-        let reason = tokio::select! {
+        let (code, text) = tokio::select! {
             biased;
             read = wire.receive(buffer, limit) => match read {
                 Ok(read) => {
                     if let Some(open) = &self.open {
-                        *open.claim.active.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+                        open.hold.is_active();
                     }
                     return Ok(Some(read));
                 }
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                     count(&self.shared.counters.timeouts, 1);
                     tracing::info!("pop3 from {} was silent for too long", self.peer);
-                    "Silent for too long, closing"
+                    (Code::None, Text::Silent)
                 }
                 Err(error) => return Err(error),
             },
-            () = self.shared.stop_ordered() => "[SYS/TEMP] The service is stopping, try again at once",
-            () = taken_away => "[IN-USE] Another session took the mailbox over",
+            () = self.shared.stop_ordered() => (Code::Temporary, Text::Stopping),
+            () = taken_away => (Code::InUse, Text::TakenOver),
         };
-        self.session.end(reason);
+        self.session.end(code, text);
         Ok(None)
     }
 
     async fn decide(&mut self, question: Question) -> Result<Answer, Refusal> {
         match question {
-            Question::Login(credentials) => {
-                let claim = Claim::Password { user: credentials.user, password: credentials.password };
-                let login = self.shared.passwords.decide(&claim, self.peer).await;
-                let login = login.map_err(|denied| match denied {
-                    Denied::Credentials | Denied::Disabled | Denied::Protocol => Refusal::BadCredentials,
-                    Denied::Unavailable => Refusal::Unavailable,
-                })?;
-                self.open_maildrop(login.account).map(Answer::Maildrop)
+            Question::Stored { user } => {
+                self.shared.passwords.stored(&user, self.peer).await.map(Answer::Stored).map_err(deny)
+            }
+            Question::Login(claim) => {
+                // What an exchange opened that was given up before its end.
+                self.open = None;
+                let login = self.shared.passwords.decide(&claim, self.peer).await.map_err(deny)?;
+                self.open_maildrop(login.account).await.map(Answer::Maildrop)
             }
             Question::Text { uid } => {
                 let mailbox = self.open.as_ref().ok_or(Refusal::Unavailable)?.mailbox;
@@ -181,18 +143,12 @@ impl Shell {
         }
     }
 
-    fn release(&mut self) {
-        if let Some(open) = self.open.take() {
-            self.shared.maildrops.release(open.account, &open.claim);
-        }
-    }
-
-    fn open_maildrop(&mut self, account: AccountId) -> Result<Maildrop, Refusal> {
+    async fn open_maildrop(&mut self, account: AccountId) -> Result<Maildrop, Refusal> {
         let inbox =
             self.shared.store.mailbox(account, "INBOX").map_err(refuse)?.ok_or(Refusal::Unavailable)?;
-        let claim = self.shared.maildrops.claim(account).ok_or(Refusal::InUse)?;
-        self.open = Some(Open { account, mailbox: inbox.id, claim });
+        let hold = self.shared.maildrops.open(account).await.ok_or(Refusal::InUse)?;
         let snapshot = self.shared.store.snapshot(inbox.id).map_err(refuse)?;
+        self.open = Some(Open { mailbox: inbox.id, hold });
         let message = |entry: &store::Entry| Message { uid: entry.uid, size_bytes: entry.size_bytes };
         Ok(Maildrop {
             uid_validity: snapshot.mailbox.uid_validity,
@@ -201,9 +157,12 @@ impl Shell {
     }
 }
 
-impl Drop for Shell {
-    fn drop(&mut self) {
-        self.release();
+fn deny(denied: Denied) -> Refusal {
+    match denied {
+        Denied::Credentials => Refusal::BadCredentials,
+        Denied::Disabled => Refusal::Disabled,
+        Denied::Protocol => Refusal::NotAllowed,
+        Denied::Unavailable => Refusal::Unavailable,
     }
 }
 
