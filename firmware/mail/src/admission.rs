@@ -3,12 +3,16 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::config::{Limits, TryOut};
 
 /// Addresses remembered for their rate; the quiet ones go first.
 const ADDRESSES_MAX: usize = 20_000;
+/// Patience with those who have not logged in when three quarters of the places are taken.
+const SHORT_PATIENCE: Duration = Duration::from_secs(10);
+/// Refused connections make at most one log line in so long.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Keeps the bounds.
 #[derive(Debug)]
@@ -21,20 +25,40 @@ pub(crate) struct Admission {
 #[derive(Debug, Default)]
 struct State {
     total: usize,
+    handshakes: usize,
     addresses: HashMap<IpAddr, Address>,
+    /// Connections of the networks around the addresses.
+    networks: HashMap<IpAddr, usize>,
+    refused: Refused,
 }
 
 #[derive(Debug)]
 struct Address {
     connections: usize,
+    handshakes: usize,
     /// Connections it may open now without waiting.
     tokens: f64,
     filled: Instant,
 }
 
+/// Refusals since the last log line about them.
+#[derive(Debug, Default)]
+struct Refused {
+    count: u64,
+    told: Option<Instant>,
+}
+
 /// A place taken; dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct Admitted {
+    admission: Arc<Admission>,
+    address: Option<IpAddr>,
+    network: Option<IpAddr>,
+}
+
+/// A handshake under way.
+#[derive(Debug)]
+pub(crate) struct Handshake {
     admission: Arc<Admission>,
     address: Option<IpAddr>,
 }
@@ -46,6 +70,8 @@ pub(crate) enum NotAdmitted {
     Full,
     /// The address has all it may have.
     AddressFull,
+    /// The network around the address has all it may have.
+    NetworkFull,
     /// The address connects too fast.
     TooFast,
 }
@@ -55,6 +81,7 @@ impl NotAdmitted {
         match self {
             Self::Full => "Too many connections, try again later",
             Self::AddressFull => "Too many connections from your address",
+            Self::NetworkFull => "Too many connections from your network",
             Self::TooFast => "Connections from your address come too fast",
         }
     }
@@ -78,19 +105,62 @@ impl Admission {
         if state.total >= self.limits.connections_max {
             return Err(NotAdmitted::Full);
         }
+        let wide = wide_network(peer);
         if !trusted {
+            if state.networks.get(&wide).is_some_and(|of| *of >= self.limits.connections_per_network_max) {
+                return Err(NotAdmitted::NetworkFull);
+            }
             state.forget_quiet(&self.limits, now);
             state.take_token(key, &self.limits, now)?;
+            *state.networks.entry(wide).or_default() += 1;
         }
         state.total += 1;
-        Ok(Admitted { admission: Arc::clone(self), address: (!trusted).then_some(key) })
+        let of = |key| (!trusted).then_some(key);
+        Ok(Admitted { admission: Arc::clone(self), address: of(key), network: of(wide) })
+    }
+
+    /// Takes a place for a TLS handshake: each costs a signature, and until its end nobody has said
+    /// anything worth hearing.
+    pub(crate) fn handshake(self: &Arc<Self>, peer: IpAddr) -> Option<Handshake> {
+        let address = (!self.is_trusted(peer)).then(|| network(peer));
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.handshakes >= self.limits.handshakes_max {
+            return None;
+        }
+        if let Some(of) = address.and_then(|address| state.addresses.get_mut(&address)) {
+            if of.handshakes >= self.limits.handshakes_per_address_max {
+                return None;
+            }
+            of.handshakes += 1;
+        }
+        state.handshakes += 1;
+        Some(Handshake { admission: Arc::clone(self), address })
+    }
+
+    /// How long somebody who has not logged in may be silent: `usual`, and less when most places are
+    /// taken, so that those who only hold them make room.
+    pub(crate) fn patience(&self, usual: Duration) -> Duration {
+        let total = self.state.lock().unwrap_or_else(PoisonError::into_inner).total;
+        if total * 4 >= self.limits.connections_max * 3 { usual.min(SHORT_PATIENCE) } else { usual }
+    }
+
+    /// Counts a refusal. Tells how many there were when it is time for a line about them in the log.
+    pub(crate) fn refused(&self, now: Instant) -> Option<u64> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.refused.count += 1;
+        let told = state.refused.told;
+        if told.is_some_and(|told| now.saturating_duration_since(told) < LOG_INTERVAL) {
+            return None;
+        }
+        state.refused.told = Some(now);
+        Some(std::mem::take(&mut state.refused.count))
     }
 }
 
 impl State {
     fn take_token(&mut self, key: IpAddr, limits: &Limits, now: Instant) -> Result<(), NotAdmitted> {
         let burst = f64::from(limits.connection_burst);
-        let fresh = || Address { connections: 0, tokens: burst, filled: now };
+        let fresh = || Address { connections: 0, handshakes: 0, tokens: burst, filled: now };
         let address = self.addresses.entry(key).or_insert_with(fresh);
         let since = now.saturating_duration_since(address.filled).as_secs_f64();
         address.tokens = (address.tokens + since * f64::from(limits.connection_rate_per_s)).min(burst);
@@ -125,6 +195,24 @@ impl Drop for Admitted {
         if let Some(address) = self.address.and_then(|address| state.addresses.get_mut(&address)) {
             address.connections = address.connections.saturating_sub(1);
         }
+        if let Some(network) = self.network {
+            let left = state.networks.get(&network).map_or(0, |of| of.saturating_sub(1));
+            if left == 0 {
+                state.networks.remove(&network);
+            } else {
+                state.networks.insert(network, left);
+            }
+        }
+    }
+}
+
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        let mut state = self.admission.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.handshakes = state.handshakes.saturating_sub(1);
+        if let Some(address) = self.address.and_then(|address| state.addresses.get_mut(&address)) {
+            address.handshakes = address.handshakes.saturating_sub(1);
+        }
     }
 }
 
@@ -155,8 +243,6 @@ pub(crate) fn wide_network(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn admission(trust_loopback: bool) -> Arc<Admission> {
@@ -191,6 +277,45 @@ mod tests {
         assert_eq!(admission.admit(peer, now).unwrap_err(), NotAdmitted::Full);
         drop(held);
         assert!(admission.admit(peer, now).is_ok());
+    }
+
+    #[test]
+    fn handshakes_and_networks_have_their_bounds() {
+        let limits = Limits {
+            handshakes_max: 3,
+            handshakes_per_address_max: 2,
+            connections_per_network_max: 3,
+            connections_max: 5,
+            ..Limits::default()
+        };
+        let (admission, now) = (Admission::new(&limits, TryOut::default()), Instant::now());
+        let host = |text: &str| text.parse::<IpAddr>().unwrap();
+        let one = admission.admit(host("192.0.2.1"), now).unwrap();
+        let two = admission.admit(host("192.0.2.2"), now).unwrap();
+        let usual = Duration::from_mins(1);
+        assert_eq!(admission.patience(usual), usual);
+        let begun: Vec<_> = (0..2).map(|_| admission.handshake(host("192.0.2.1")).unwrap()).collect();
+        assert!(admission.handshake(host("192.0.2.1")).is_none());
+        let third = admission.handshake(host("192.0.2.2")).unwrap();
+        assert!(admission.handshake(host("192.0.2.3")).is_none());
+        drop((begun, third));
+        assert!(admission.handshake(host("192.0.2.1")).is_some());
+        let three = admission.admit(host("192.0.2.3"), now).unwrap();
+        assert_eq!(admission.admit(host("192.0.2.4"), now).unwrap_err(), NotAdmitted::NetworkFull);
+        let elsewhere = admission.admit(host("198.51.100.1"), now).unwrap();
+        assert_eq!(admission.patience(usual), SHORT_PATIENCE);
+        drop((one, two, three, elsewhere));
+        assert!(admission.state.lock().unwrap().networks.is_empty());
+    }
+
+    #[test]
+    fn a_flood_does_not_fill_the_log() {
+        let (admission, now) = (admission(false), Instant::now());
+        assert_eq!(admission.refused(now), Some(1));
+        for _ in 0..500 {
+            assert_eq!(admission.refused(now), None);
+        }
+        assert_eq!(admission.refused(now + LOG_INTERVAL), Some(501));
     }
 
     #[test]

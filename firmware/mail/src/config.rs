@@ -78,6 +78,14 @@ pub struct Limits {
     pub connections_max: usize,
     /// Connections of one address.
     pub connections_per_address_max: usize,
+    /// Connections of the network around an address, a /24 or in IPv6 a /48.
+    pub connections_per_network_max: usize,
+    /// TLS handshakes under way.
+    pub handshakes_max: usize,
+    /// TLS handshakes under way of one address.
+    pub handshakes_per_address_max: usize,
+    /// Time for a TLS handshake.
+    pub handshake_timeout: Duration,
     /// New connections of one address: so many a second …
     pub connection_rate_per_s: u32,
     /// … after a burst of so many.
@@ -99,7 +107,7 @@ pub struct Limits {
     /// Time from the begin of a session to the first accepted message or login, and from each message to
     /// the next, however octets trickle in between.
     pub progress_timeout: Duration,
-    /// Time for sending one piece, and for a TLS handshake.
+    /// Time for sending one piece.
     pub send_timeout: Duration,
     /// Time for running transactions after the order to stop.
     pub stop_timeout: Duration,
@@ -112,6 +120,10 @@ impl Default for Limits {
         Self {
             connections_max: 12_000,
             connections_per_address_max: 250,
+            connections_per_network_max: 2_000,
+            handshakes_max: 1_000,
+            handshakes_per_address_max: 100,
+            handshake_timeout: Duration::from_secs(15),
             connection_rate_per_s: 50,
             connection_burst: 500,
             message_max_bytes: 50 * 1024 * 1024,

@@ -42,12 +42,16 @@ counters! {
     timeouts,
     /// TLS handshakes that failed.
     tls_failures,
+    /// TLS handshakes not begun because too many were under way.
+    tls_refused,
     /// Commands that were not understood or came out of order.
     bad_commands,
     /// Successful logins.
     logins,
     /// Refused logins.
     login_failures,
+    /// Logins that were right but may not use the protocol, or are switched off.
+    logins_not_allowed,
     /// Logins that had to wait because somebody was guessing.
     logins_paused,
     /// Logins that were not checked because too many waited.

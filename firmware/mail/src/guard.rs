@@ -2,7 +2,8 @@
 //!
 //! A failure counts against the host it came from (an IPv4 address, an IPv6 /64), the network around it
 //! (/24, /48) and the account it was for. A host's checks are made one after the other, each after a pause
-//! that doubles; a host with too many of them waiting is told to come back. An account's failures make
+//! that doubles; a host with too many of them waiting is told to come back. Checks that have not come to
+//! an end yet count as failures once there was a first one, so guessing in parallel gains nothing. An account's failures make
 //! strangers pause for at most two seconds and never keep anybody out, however many guess from however
 //! many places. A host from which the account has logged in lately is no stranger: it is not paused for
 //! what others do, only for a long row of failures of its own on this account.
@@ -29,6 +30,10 @@ const KNOWN_FOR: Duration = Duration::from_hours(30 * 24);
 const TURN_MAX: Duration = Duration::from_secs(20);
 /// Entries of each table.
 const ENTRIES_MAX: usize = 20_000;
+/// Checks under way of a host in good standing; further ones follow one after the other.
+const PENDING_FREE: u32 = 32;
+/// The pause between those.
+const PENDING_PAUSE: Duration = Duration::from_millis(50);
 /// Acquaintances.
 const KNOWN_MAX: usize = 100_000;
 /// Entries looked at to find one that can go.
@@ -79,6 +84,27 @@ struct Strikes {
     last: Instant,
     /// When the next check of this host may be made.
     next: Instant,
+    /// Checks under way.
+    pending: u32,
+}
+
+/// A check under way; dropping it says that it has come to its end.
+#[derive(Debug)]
+pub(crate) struct Pending<'a> {
+    guard: &'a Guard,
+    host: IpAddr,
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        let mut tables = self.guard.tables();
+        if let Some(strikes) = tables.hosts.get_mut(&self.host) {
+            strikes.pending = strikes.pending.saturating_sub(1);
+            if strikes.pending == 0 && strikes.count == 0 {
+                tables.hosts.remove(&self.host);
+            }
+        }
+    }
 }
 
 /// What the guard says of a check that is to be made.
@@ -106,10 +132,29 @@ impl Guard {
             ACCOUNT,
             now,
         ));
-        match tables.hosts.get_mut(&host).filter(|strikes| strikes.count_at(now) > HOST.free) {
-            Some(strikes) => strikes.take_turn(HOST.pause(strikes.count).max(of_others), now),
-            None => Verdict::After(of_others),
+        if !tables.hosts.contains_key(&host) {
+            make_room(&mut tables.hosts, ENTRIES_MAX);
         }
+        let strikes = tables.hosts.entry(host).or_insert_with(|| Strikes::new(now));
+        let failures = strikes.count_at(now);
+        let pause = match failures {
+            0 if strikes.pending < PENDING_FREE => Duration::ZERO,
+            0 => PENDING_PAUSE,
+            _ => HOST.pause(failures.saturating_add(strikes.pending)),
+        };
+        match pause {
+            Duration::ZERO => Verdict::After(of_others),
+            pause => strikes.take_turn(pause.max(of_others), now),
+        }
+    }
+
+    /// Begins a check that was admitted.
+    pub(crate) fn begin(&self, peer: IpAddr, now: Instant) -> Pending<'_> {
+        let host = network(peer);
+        let mut tables = self.tables();
+        tables.hosts.entry(host).or_insert_with(|| Strikes::new(now)).pending += 1;
+        drop(tables);
+        Pending { guard: self, host }
     }
 
     /// A check failed. Tells how often this host has failed in a row.
@@ -130,11 +175,13 @@ impl Guard {
     pub(crate) fn succeeded(&self, peer: IpAddr, user: &str, now: Instant) {
         let (host, account) = (network(peer), self.account(user));
         let mut tables = self.tables();
-        tables.hosts.remove(&host);
+        if let Some(strikes) = tables.hosts.get_mut(&host) {
+            strikes.count = 0;
+        }
         if !tables.known.contains_key(&(host, account)) {
             make_room(&mut tables.known, KNOWN_MAX);
         }
-        tables.known.insert((host, account), Strikes { count: 0, last: now, next: now });
+        tables.known.insert((host, account), Strikes::new(now));
     }
 
     /// Whether this account has logged in from this host lately.
@@ -153,6 +200,10 @@ impl Guard {
 }
 
 impl Strikes {
+    fn new(now: Instant) -> Self {
+        Self { count: 0, last: now, next: now, pending: 0 }
+    }
+
     fn count_at(&self, now: Instant) -> u32 {
         if now.saturating_duration_since(self.last) > FORGET_AFTER { 0 } else { self.count }
     }
@@ -180,7 +231,7 @@ fn strike<K: Hash + Eq + Copy>(table: &mut HashMap<K, Strikes>, key: K, now: Ins
     if !table.contains_key(&key) {
         make_room(table, ENTRIES_MAX);
     }
-    let strikes = table.entry(key).or_insert(Strikes { count: 0, last: now, next: now });
+    let strikes = table.entry(key).or_insert_with(|| Strikes::new(now));
     strikes.count = strikes.count_at(now).saturating_add(1);
     strikes.last = now;
     strikes.count
@@ -192,7 +243,8 @@ fn make_room<K: Hash + Eq + Copy>(table: &mut HashMap<K, Strikes>, most: usize) 
     if table.len() < most {
         return;
     }
-    let least = table.iter().take(SAMPLE).min_by_key(|(_, strikes)| (strikes.count, strikes.last));
+    let least =
+        table.iter().take(SAMPLE).min_by_key(|(_, strikes)| (strikes.pending, strikes.count, strikes.last));
     if let Some(key) = least.map(|(key, _)| *key) {
         table.remove(&key);
     }
@@ -255,6 +307,31 @@ mod tests {
         assert!(matches!(guard.admit(HERE, "v@x", now), Verdict::After(wait) if !wait.is_zero()));
         guard.succeeded(HERE, "u@x", now);
         assert_eq!(guard.admit(HERE, "u@x", now), AT_ONCE);
+    }
+
+    #[test]
+    fn guessing_in_parallel_gains_nothing() {
+        let (guard, now) = (Guard::default(), Instant::now());
+        guess(&guard, ELSEWHERE, "u@x", 1, now);
+        let mut pending = Vec::new();
+        let mut verdicts = Vec::new();
+        for _ in 0..20 {
+            verdicts.push(guard.admit(ELSEWHERE, "u@x", now));
+            pending.push(guard.begin(ELSEWHERE, now));
+        }
+        assert_eq!(verdicts.iter().filter(|verdict| **verdict == AT_ONCE).count(), 3);
+        assert!(verdicts.iter().filter(|verdict| **verdict == Verdict::ComeBack).count() > 8);
+        drop(pending);
+        assert_eq!(guard.admit(ELSEWHERE, "u@x", now), AT_ONCE);
+        // An office whose box has just come back logs in all at once.
+        let mut pending = Vec::new();
+        for number in 0..200 {
+            let verdict = guard.admit(HERE, &format!("{number}@x"), now);
+            assert!(matches!(verdict, Verdict::After(wait) if wait <= TURN_MAX), "{number}: {verdict:?}");
+            pending.push(guard.begin(HERE, now));
+        }
+        drop(pending);
+        assert!(!guard.tables().hosts.contains_key(&HERE));
     }
 
     #[test]

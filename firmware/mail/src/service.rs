@@ -116,7 +116,11 @@ impl Shared {
 
     /// The server's side of a handshake.
     pub(crate) async fn start_tls(&self, wire: Wire, peer: IpAddr) -> io::Result<Wire> {
-        wire.accept_tls(self.tls.acceptor(), self.limits.send_timeout).await.inspect_err(|error| {
+        let Some(_handshake) = self.admission.handshake(peer) else {
+            count(&self.counters.tls_refused, 1);
+            return Err(io::Error::other("too many TLS handshakes are under way"));
+        };
+        wire.accept_tls(self.tls.acceptor(), self.limits.handshake_timeout).await.inspect_err(|error| {
             count(&self.counters.tls_failures, 1);
             tracing::info!("TLS handshake of {peer} failed: {error}");
         })
@@ -251,6 +255,7 @@ async fn share(
         worker: Worker::new(store.clone(), Arc::clone(&counters), host_name, router, connector),
         policies: Policies::new(config),
         imap_limits: imap::Limits {
+            login_timeout: config.limits.greeting_timeout,
             message_max_bytes: config.limits.message_max_bytes,
             append_memory_kib: Arc::new(Semaphore::new(config.limits.text_memory_kib)),
             ..imap::Limits::default()
@@ -357,7 +362,9 @@ async fn serve(
         Ok(place) => place,
         Err(reason) => {
             count(&shared.counters.connections_refused, 1);
-            tracing::warn!("connection of {peer} refused: {}", reason.text());
+            if let Some(refused) = shared.admission.refused(Instant::now()) {
+                tracing::warn!("{refused} connections refused, the last of {peer}: {}", reason.text());
+            }
             if !protocols.tls_at_once() {
                 let _ = wire.send(protocols.refusal(reason.text()).as_bytes(), REFUSE_TIMEOUT).await;
             }

@@ -13,18 +13,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sasl::{Claim, Denied, Stored};
-use store::{Account, AccountId, Store};
+use store::{Access, Account, AccountId, Protocol, Store};
 use tokio::sync::Semaphore;
 
 use crate::MailError;
 use crate::admission::Admission;
 use crate::counters::{Counters, count};
-use crate::guard::{Guard, Verdict};
+use crate::guard::{Guard, Pending, Verdict};
 
 pub(crate) use record::{
     Cost, accept_record, check_length, hash, hash_import, hash_new, is_record, new_app_password,
 };
-use record::{PASSWORD_MAX_BYTES, Record, SCRAM_ITERATIONS, random};
+use record::{PASSWORD_MAX_BYTES, Record, SCRAM_ITERATIONS, app_password_record, random, same};
 use remembered::Remembered;
 
 /// Hashes computed at the same time; each takes 19 MiB and a core.
@@ -91,11 +91,9 @@ impl Passwords {
         })
     }
 
-    /// What is stored of a user for SCRAM, real or simulated: the answer to [`sasl::Step::Lookup`]. Takes
-    /// its time where somebody is guessing.
-    pub(crate) async fn stored(&self, user: &str, peer: IpAddr) -> Result<Stored, Denied> {
+    /// What is stored of a user for SCRAM, real or simulated: the answer to [`sasl::Step::Lookup`].
+    pub(crate) fn stored(&self, user: &str) -> Result<Stored, Denied> {
         let user = user.to_lowercase();
-        self.pause(&user, peer).await?;
         let record = self.account(&user)?.map(|account| Record::read(&account.password));
         let stored = record.and_then(|record| record.scram);
         Ok(stored.unwrap_or_else(|| Stored::simulated(self.salt_secret.as_bytes(), &user, SCRAM_ITERATIONS)))
@@ -103,10 +101,20 @@ impl Passwords {
 
     /// Whether a claim is right: the answer to [`sasl::Step::Verify`]. Takes its time where somebody is
     /// guessing.
-    pub(crate) async fn decide(&self, claim: &Claim, peer: IpAddr) -> Result<Login, Denied> {
+    pub(crate) async fn decide(
+        &self,
+        claim: &Claim,
+        protocol: Protocol,
+        peer: IpAddr,
+    ) -> Result<Login, Denied> {
         let user = claim.user().to_lowercase();
         let account = self.account(&user)?;
+        // What was right just now needs neither a pause nor a hash.
+        let remembered = self.is_remembered(claim, &user, account.as_ref());
+        // Counts as under way until its failure is counted.
+        let _turn = if remembered { None } else { Some(self.turn(&user, peer).await?) };
         let right = match claim {
+            _ if remembered => true,
             Claim::Proof { pair, .. } => pair.is_some(),
             Claim::Password { password, .. } => self.check(&user, password, account.as_ref(), peer).await?,
         };
@@ -121,6 +129,8 @@ impl Passwords {
             return Err(Denied::Credentials);
         };
         self.guard.succeeded(peer, &user, now);
+        // Only who knows the password is told that the account exists and is switched off.
+        self.may_use(&account, protocol)?;
         count(&self.counters.logins, 1);
         Ok(Login { account: account.id, address: account.address })
     }
@@ -132,6 +142,39 @@ impl Passwords {
         })
     }
 
+    fn may_use(&self, account: &Account, protocol: Protocol) -> Result<(), Denied> {
+        let denied = match self.store.may_use(account.id, protocol) {
+            Ok(Access::Allowed) => return Ok(()),
+            Ok(Access::ProtocolOff) => Denied::Protocol,
+            Ok(Access::AccountDisabled | Access::DomainDisabled) => Denied::Disabled,
+            Err(error) => {
+                tracing::error!("login of {:?} cannot be checked: {error}", account.address);
+                return Err(Denied::Unavailable);
+            }
+        };
+        count(&self.counters.logins_not_allowed, 1);
+        tracing::info!("login of {:?} for {protocol:?} refused: {denied}", account.address);
+        Err(denied)
+    }
+
+    /// Whether this is one of the account's app passwords. They are random, so a fast hash is enough; and
+    /// a text that cannot be one costs nothing.
+    fn is_app_password(&self, account: &Account, password: &str) -> Result<bool, Denied> {
+        let Some(record) = app_password_record(password) else { return Ok(false) };
+        let known = self.store.app_passwords(account.id).map_err(|error| {
+            tracing::error!("login of {:?} cannot be checked: {error}", account.address);
+            Denied::Unavailable
+        })?;
+        let Some(used) = known.into_iter().find(|one| same(&one.hash, &record)) else { return Ok(false) };
+        let store = self.store.clone();
+        tokio::spawn(async move {
+            if let Err(error) = store.note_app_password_use(&used).await {
+                tracing::warn!("the use of an app password was not noted: {error}");
+            }
+        });
+        Ok(true)
+    }
+
     async fn check(
         &self,
         user: &str,
@@ -139,18 +182,19 @@ impl Passwords {
         account: Option<&Account>,
         peer: IpAddr,
     ) -> Result<bool, Denied> {
-        let mark = account.map(|account| self.remembered.mark(user, password, &account.password));
-        if mark.is_some_and(|mark| self.remembered.holds(mark, Instant::now())) {
-            return Ok(true);
-        }
-        self.pause(user, peer).await?;
         if password.len() > PASSWORD_MAX_BYTES {
             return Ok(false);
+        }
+        if let Some(account) = account {
+            if self.is_app_password(account, password)? {
+                return Ok(true);
+            }
         }
         let record = account.map_or_else(Record::nobody, |account| Record::read(&account.password));
         let weak = record.is_weak();
         let right = self.fits(user, password, record, peer).await?;
-        if let (true, Some(mark), Some(account)) = (right, mark, account) {
+        if let (true, Some(account)) = (right, account) {
+            let mark = self.remembered.mark(user, password, &account.password);
             self.remembered.add(mark, Instant::now());
             if weak {
                 self.strengthen(user, password, account);
@@ -159,18 +203,26 @@ impl Passwords {
         Ok(right)
     }
 
+    fn is_remembered(&self, claim: &Claim, user: &str, account: Option<&Account>) -> bool {
+        let (Claim::Password { password, .. }, Some(account)) = (claim, account) else { return false };
+        let mark = self.remembered.mark(user, password, &account.password);
+        self.remembered.holds(mark, Instant::now())
+    }
+
     /// Waits as long as the guard says. Before a place is taken: those who guess must not keep the others
-    /// from theirs.
-    async fn pause(&self, user: &str, peer: IpAddr) -> Result<(), Denied> {
+    /// from theirs. None for those who are not paced.
+    async fn turn(&self, user: &str, peer: IpAddr) -> Result<Option<Pending<'_>>, Denied> {
         if self.admission.is_trusted(peer) {
-            return Ok(());
+            return Ok(None);
         }
         match self.guard.admit(peer, user, Instant::now()) {
-            Verdict::After(wait) if wait.is_zero() => Ok(()),
             Verdict::After(wait) => {
-                count(&self.counters.logins_paused, 1);
-                tokio::time::sleep(wait).await;
-                Ok(())
+                let pending = self.guard.begin(peer, Instant::now());
+                if !wait.is_zero() {
+                    count(&self.counters.logins_paused, 1);
+                    tokio::time::sleep(wait).await;
+                }
+                Ok(Some(pending))
             }
             Verdict::ComeBack => {
                 count(&self.counters.logins_turned_away, 1);

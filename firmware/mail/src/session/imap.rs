@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ::imap::{Checking, Context, Ended};
 use sasl::{Claim, Stored};
-use store::AccountId;
+use store::{AccountId, Protocol};
 
 use crate::counters::count;
 use crate::password::Passwords;
@@ -26,7 +26,10 @@ pub(crate) async fn serve(shared: Arc<Shared>, wire: Wire, peer: IpAddr) {
         plain_login: shared.try_out.allow_plaintext,
         peer,
         shutdown: shared.stop.clone(),
-        limits: shared.imap_limits.clone(),
+        limits: ::imap::Limits {
+            login_timeout: shared.admission.patience(shared.imap_limits.login_timeout),
+            ..shared.imap_limits.clone()
+        },
     };
     let Ended::StartTls(wire) = ::imap::serve(wire, context.clone(), true).await else { return };
     match shared.start_tls(wire, peer).await {
@@ -40,11 +43,11 @@ pub(crate) async fn serve(shared: Arc<Shared>, wire: Wire, peer: IpAddr) {
 }
 
 impl ::imap::Authenticate for Passwords {
-    fn stored<'a>(&'a self, user: &'a str, peer: IpAddr) -> Checking<'a, Stored> {
-        Box::pin(self.stored(user, peer))
+    fn stored<'a>(&'a self, user: &'a str, _peer: IpAddr) -> Checking<'a, Stored> {
+        Box::pin(std::future::ready(self.stored(user)))
     }
 
     fn decide<'a>(&'a self, claim: &'a Claim, peer: IpAddr) -> Checking<'a, AccountId> {
-        Box::pin(async move { self.decide(claim, peer).await.map(|login| login.account) })
+        Box::pin(async move { self.decide(claim, Protocol::Imap, peer).await.map(|login| login.account) })
     }
 }

@@ -3,11 +3,12 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ::pop3::{Answer, Code, Maildrop, Message, Question, Refusal, Session, Step, Text};
 use sasl::Denied;
-use store::{AccountId, MailboxId, StoreError};
+use store::{AccountId, MailboxId, Protocol, StoreError};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::counters::count;
 use crate::maildrops::Hold;
@@ -16,13 +17,18 @@ use crate::wire::Wire;
 
 /// Octets read at once.
 const READ_BYTES: usize = 4 * 1024;
+/// Messages up to this size are sent without asking for room: they are no more than what a connection
+/// holds anyway.
+const SMALL_TEXT_BYTES: u32 = 256 * 1024;
+/// How long a large message waits for room, while slow clients take theirs.
+const ROOM_WAIT: Duration = Duration::from_secs(20);
 
 /// Serves one connection to its end.
 pub(crate) async fn serve(shared: Arc<Shared>, wire: Wire, peer: IpAddr) {
     count(&shared.counters.connections_pop3, 1);
     let tls = wire.tls_description().is_some().then(|| wire.channel_binding());
     let session = Session::new(Arc::clone(&shared.policies.pop3), tls);
-    let mut shell = Shell { session, shared, peer, begun: Instant::now(), open: None };
+    let mut shell = Shell { session, shared, peer, begun: Instant::now(), open: None, room: None };
     let ended = shell.run(wire).await;
     count(&shell.shared.counters.bad_commands, shell.session.faults() as u64);
     if let Err(error) = ended {
@@ -36,6 +42,8 @@ struct Shell {
     peer: IpAddr,
     begun: Instant,
     open: Option<Open>,
+    /// Memory held for the message under way.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 /// The maildrop of a session.
@@ -56,6 +64,7 @@ impl Shell {
                 }
                 Step::Send => wire.send(&self.session.take_output(), send_timeout).await?,
                 Step::Read => {
+                    self.room = None;
                     wire.send(&self.session.take_output(), send_timeout).await?;
                     let read = self.hear(&mut wire, &mut buffer).await?;
                     match read {
@@ -86,7 +95,10 @@ impl Shell {
         let limit = match &self.open {
             Some(_) => limits.command_timeout * 2,
             // However it trickles, it must come to a login.
-            None => limits.greeting_timeout.min(limits.progress_timeout.saturating_sub(self.begun.elapsed())),
+            None => {
+                let left = limits.progress_timeout.saturating_sub(self.begun.elapsed());
+                self.shared.admission.patience(limits.greeting_timeout).min(left)
+            }
         };
         let taken_away = async {
             match &self.open {
@@ -120,18 +132,20 @@ impl Shell {
     async fn decide(&mut self, question: Question) -> Result<Answer, Refusal> {
         match question {
             Question::Stored { user } => {
-                self.shared.passwords.stored(&user, self.peer).await.map(Answer::Stored).map_err(deny)
+                self.shared.passwords.stored(&user).map(Answer::Stored).map_err(deny)
             }
             Question::Login(claim) => {
                 // What an exchange opened that was given up before its end.
                 self.open = None;
-                let login = self.shared.passwords.decide(&claim, self.peer).await.map_err(deny)?;
+                let login = self.shared.passwords.decide(&claim, Protocol::Pop3, self.peer).await;
+                let login = login.map_err(deny)?;
                 self.open_maildrop(login.account).await.map(Answer::Maildrop)
             }
             Question::Text { uid } => {
                 let mailbox = self.open.as_ref().ok_or(Refusal::Unavailable)?.mailbox;
                 let rows = self.shared.store.rows(mailbox, &vec![uid..=uid], false).map_err(refuse)?;
                 let row = rows.first().ok_or(Refusal::Gone)?;
+                self.make_room(row.entry.size_bytes).await?;
                 self.shared.store.read_body(&row.body).map(Answer::Text).map_err(refuse)
             }
             Question::Remove { uids } => {
@@ -141,6 +155,18 @@ impl Shell {
                 Ok(Answer::Done)
             }
         }
+    }
+
+    /// A message is in memory until the client has taken it.
+    async fn make_room(&mut self, bytes: u32) -> Result<(), Refusal> {
+        self.room = None;
+        if bytes > SMALL_TEXT_BYTES {
+            let memory = Arc::clone(&self.shared.text_memory);
+            let room = tokio::time::timeout(ROOM_WAIT, memory.acquire_many_owned(bytes.div_ceil(1024)));
+            let room = room.await.map_err(|_| Refusal::Unavailable)?;
+            self.room = Some(room.map_err(|_| Refusal::Unavailable)?);
+        }
+        Ok(())
     }
 
     async fn open_maildrop(&mut self, account: AccountId) -> Result<Maildrop, Refusal> {

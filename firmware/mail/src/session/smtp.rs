@@ -9,6 +9,7 @@ use std::time::Duration;
 use ::smtp::Reply;
 use ::smtp::header::without_return_path;
 use ::smtp::server::{Accepted, Answer, Incoming, Question, Refusal, Role, Session, Step, Tls, Waiting};
+use store::Protocol;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
@@ -121,7 +122,7 @@ impl Shell {
         let limits = &self.shared.limits;
         let silence = match self.session.waiting() {
             Waiting::Command if self.greeted => limits.command_timeout,
-            Waiting::Command => limits.greeting_timeout,
+            Waiting::Command => self.shared.admission.patience(limits.greeting_timeout),
             Waiting::Text => limits.text_timeout,
             Waiting::Leftover => LEFTOVER_TIMEOUT,
         };
@@ -147,13 +148,13 @@ impl Shell {
     async fn decide(&mut self, question: Question<Destination>) -> Answer<Destination> {
         let decided = match question {
             Question::Lookup { user } => {
-                return match self.shared.passwords.stored(&user, self.peer).await {
+                return match self.shared.passwords.stored(&user) {
                     Ok(stored) => Answer::Stored(stored),
                     Err(denied) => Answer::Denied(denied),
                 };
             }
             Question::Authenticate(claim) => {
-                return match self.shared.passwords.decide(&claim, self.peer).await {
+                return match self.shared.passwords.decide(&claim, Protocol::Submission, self.peer).await {
                     Ok(login) => {
                         self.made_progress();
                         Answer::Account(login.address)

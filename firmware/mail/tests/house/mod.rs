@@ -249,7 +249,7 @@ impl Client {
         socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
         socket.connect(&target.into()).unwrap();
         let stream = TcpStream::from(socket);
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         Self { stream: BufReader::new(Stream::Clear(stream)) }
     }
 
@@ -278,6 +278,14 @@ impl Client {
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.get_mut().write_all(bytes).unwrap();
         self.stream.get_mut().flush().unwrap();
+    }
+
+    /// Sends octets that are not TLS into a connection that is.
+    pub fn send_beside_tls(&mut self, bytes: &[u8]) {
+        match self.stream.get_mut() {
+            Stream::Secret(stream) => stream.sock.write_all(bytes).unwrap(),
+            Stream::Clear(_) | Stream::Gone => panic!("TLS is not on"),
+        }
     }
 
     /// Sends what may meet a closed connection.
@@ -333,6 +341,21 @@ impl Client {
             }
             text += line.strip_prefix('.').unwrap_or(&line);
             text += "\r\n";
+        }
+    }
+
+    /// Sends an IMAP command and returns all of its answer; the last line is the tagged one.
+    pub fn imap(&mut self, command: &str) -> Vec<String> {
+        self.send(format!("t {command}\r\n").as_bytes());
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            let gone = self.stream.read_line(&mut line).unwrap() == 0;
+            let last = gone || line.starts_with("t ") || line.starts_with("* BYE");
+            lines.push(line.trim_end().to_owned());
+            if last {
+                return lines;
+            }
         }
     }
 
