@@ -15,6 +15,9 @@ use tokio_rustls::{client, server};
 use crate::end_point;
 use crate::tls::Acceptor;
 
+/// Most octets drained from a connection that is being closed; who goes on then is cut off.
+const DRAIN_MAX_BYTES: usize = 4 * 1024 * 1024;
+
 /// A connection to a client or to another server.
 #[derive(Debug)]
 pub(crate) enum Wire {
@@ -116,7 +119,13 @@ impl Wire {
         let linger = async {
             let _ = self.shutdown().await;
             let mut dropped = [0; 2048];
-            while self.read(&mut dropped).await.is_ok_and(|read| read > 0) {}
+            let mut left = DRAIN_MAX_BYTES;
+            while let Ok(read @ 1..) = self.read(&mut dropped).await {
+                left = left.saturating_sub(read);
+                if left == 0 {
+                    return;
+                }
+            }
         };
         let _ = timeout(limit, linger).await;
     }

@@ -201,7 +201,7 @@ fn who_does_not_read_the_answers_gets_no_more_of_them() {
     house.wait_for("alice", "Subject: large");
     let before = resident_kib();
     let sessions: Vec<(u16, String, &str)> = vec![
-        (SMTP, "EHLO greedy.test\r\n".into(), "EHLO greedy.test\r\n"),
+        (SMTP, "EHLO greedy.test\r\n".into(), "VRFY somebody\r\n"),
         (IMAP, format!("t LOGIN {to} {PASSWORD}\r\nt SELECT INBOX\r\n"), "t FETCH 1 BODY.PEEK[]\r\n"),
         (IMAP, format!("t LOGIN {to} {PASSWORD}\r\n"), "t CAPABILITY\r\n"),
         (POP3, format!("USER {to}\r\nPASS {PASSWORD}\r\n"), "RETR 1\r\n"),
