@@ -155,6 +155,7 @@ impl House {
     pub fn inbox(&self, name: &str) -> Vec<String> {
         let mut client = Client::secret(self.at(POP3S));
         assert!(client.line().starts_with("+OK"));
+        client.ok("UTF8");
         client.ok(&format!("USER {name}@{}", self.domain));
         client.ok(&format!("PASS {PASSWORD}"));
         let stat = client.ok("STAT");
