@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use control::cluster::{Phase, Record, Status};
 use control::directory::Reply;
 use control::init::{LogLine, Service};
-use control::mail::{CheckReport, Queued, Receiving};
+use control::mail::{CheckReport, Receiving};
+use control::queue::{self as wire, DnsRecords};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::directory_answer;
 use crate::language::Language;
+use crate::queue;
 use crate::status;
-use crate::table::{Table, printable, size, span};
+use crate::table::{Table, printable, span};
 use crate::text::{self, Text};
 
 /// What a command found out.
@@ -30,8 +32,10 @@ pub enum Answer {
     Services(Vec<Service>),
     /// Domains, users, groups: all there is, or a piece of so many rows.
     Directory(Box<Reply>, Option<usize>),
-    /// Outgoing messages.
-    Queue(Vec<Queued>),
+    /// The outgoing queue.
+    Queue(wire::Reply),
+    /// What belongs into the DNS.
+    Dns(DnsRecords),
     /// The mail service is serving.
     Healthy {
         /// Epoch it serves with.
@@ -59,7 +63,12 @@ impl Answer {
             Self::Log(lines) => line(lines),
             Self::Services(services) => line(services),
             Self::Directory(reply, _) => directory_answer::json(reply),
-            Self::Queue(queue) => line(queue),
+            Self::Queue(wire::Reply::Page(page)) => line(page),
+            Self::Queue(wire::Reply::Item(item)) => line(item),
+            Self::Queue(wire::Reply::Changed { recipients }) => {
+                json!({ "recipients": recipients }).to_string()
+            }
+            Self::Dns(records) => line(records),
             Self::Healthy { epoch, uptime_ms, commit_ms } => {
                 json!({ "epoch": epoch, "uptime_ms": uptime_ms, "commit_ms": commit_ms }).to_string()
             }
@@ -86,7 +95,12 @@ impl Answer {
                     _ => text,
                 }
             }
-            Self::Queue(queue) => listed(queue, language, queue_table),
+            Self::Queue(wire::Reply::Page(page)) => queue::page(page, language),
+            Self::Queue(wire::Reply::Item(item)) => queue::item(item, language),
+            Self::Queue(wire::Reply::Changed { recipients }) => {
+                Text::QueueChanged.fill(language, &[recipients]) + "\n"
+            }
+            Self::Dns(records) => queue::records(records, language),
             Self::Healthy { epoch, uptime_ms, commit_ms } => {
                 Text::Healthy.fill(language, &[epoch, &span(*uptime_ms), commit_ms]) + "\n"
             }
@@ -161,27 +175,6 @@ pub fn services_table(services: &[Service], language: Language) -> Table {
             service.pid.map(|pid| pid.to_string()).unwrap_or_default(),
             service.restarts.to_string(),
             service.last_end.clone().unwrap_or_default(),
-        ]);
-    }
-    table
-}
-
-fn queue_table(queue: &[Queued], language: Language) -> Table {
-    use Text as T;
-    let columns =
-        [T::Number, T::Sender, T::Recipient, T::Size, T::AgeHeading, T::Attempts, T::Next, T::LastAnswer];
-    let mut table = headings(&columns, language);
-    for queued in queue {
-        let sender = if queued.sender.is_empty() { "<>".to_owned() } else { queued.sender.clone() };
-        table.row([
-            queued.id.to_string(),
-            sender,
-            queued.recipient.clone(),
-            size(queued.size_bytes),
-            span(queued.age_s.saturating_mul(1000)),
-            queued.attempts.to_string(),
-            span(queued.next_s.saturating_mul(1000)),
-            queued.last_error.clone().unwrap_or_default(),
         ]);
     }
     table

@@ -5,6 +5,7 @@ use control::directory::{
     DomainChange, GroupChange, Limit, LimitName, Limits, Protocol, UserChange, WhoMaySend,
 };
 
+use crate::queue::DkimWords;
 use crate::words::{PasswordSource, Quota, Switch};
 
 /// Rows shown if not said otherwise.
@@ -42,6 +43,8 @@ pub enum Domain {
         #[command(flatten)]
         settings: Box<DomainSettings>,
     },
+    /// Show what belongs into the DNS for a domain, and its keys; makes the first keys
+    Dkim(DkimWords),
 }
 
 /// Mail users.

@@ -11,7 +11,8 @@ use control::{init, mail};
 use crate::answer::Answer;
 use crate::directory_words::{Alias, AppPassword, Defaults, Domain, Group, Piece, User};
 use crate::failure::Failure;
-use crate::words::{Command, Drill, Power, Queue, Receiving, Smarthost, Store, Switch};
+use crate::queue::Queue;
+use crate::words::{Command, Drill, Power, Receiving, Smarthost, Store, Switch};
 
 /// What a question may take.
 pub const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -92,7 +93,7 @@ pub fn execute(command: Command, password: Option<String>, sockets: &Sockets) ->
                 other => other,
             })
         }
-        Command::Queue(queue) => ask_mail(sockets, &queue_request(queue)),
+        Command::Queue(queue) => ask_mail(sockets, &queue_request(queue)?),
         Command::Smarthost(smarthost) => ask_mail(sockets, &smarthost_request(smarthost, password)),
         Command::Receiving(receiving) => ask_mail(sockets, &receiving_request(receiving)),
         Command::Health => ask_mail(sockets, &mail::Request::Health),
@@ -117,6 +118,7 @@ fn directory_request(
         Command::Domain(word) => match word {
             Domain::Add { domain } => return Ok((mail::Request::DomainAdd { domain }, None)),
             Domain::Remove { domain } => return Ok((mail::Request::DomainRemove { domain }, None)),
+            Domain::Dkim(words) => return Ok((mail::Request::Dkim(words.request()), None)),
             Domain::List { piece } => Request::Domains(all(None, piece)),
             Domain::Show { domain } => Request::Domain { domain },
             Domain::Set { domain, settings } => Request::DomainSet { domain, change: settings.change() },
@@ -193,12 +195,8 @@ fn group_set(address: String, set: impl FnOnce(&mut GroupChange)) -> Request {
     Request::GroupSet { address, change }
 }
 
-fn queue_request(queue: Queue) -> mail::Request {
-    match queue {
-        Queue::List => mail::Request::QueueList,
-        Queue::Retry { id } => mail::Request::QueueRetry { id },
-        Queue::Drop { id } => mail::Request::QueueDrop { id },
-    }
+fn queue_request(queue: Queue) -> Result<mail::Request, Failure> {
+    queue.request().map(mail::Request::Queue).ok_or(Failure::NothingNamed)
 }
 
 fn smarthost_request(smarthost: Smarthost, password: Option<String>) -> mail::Request {
@@ -298,7 +296,8 @@ fn ask_mail(sockets: &Sockets, request: &mail::Request) -> Result<Answer, Failur
         (mail::Reply::Directory(reply), mail::Request::Directory(request)) if fits(&reply, request) => {
             Ok(Answer::Directory(Box::new(reply), None))
         }
-        (mail::Reply::Queue(queue), mail::Request::QueueList) => Ok(Answer::Queue(queue)),
+        (mail::Reply::Queue(reply), mail::Request::Queue(_)) => Ok(Answer::Queue(reply)),
+        (mail::Reply::Dns(records), mail::Request::Dkim(_)) => Ok(Answer::Dns(records)),
         (mail::Reply::Check(report), mail::Request::StoreCheck) => Ok(Answer::Check(report)),
         (mail::Reply::Done, request) if changes_mail(request) => Ok(Answer::Done),
         _ => Err(Failure::WrongKind(NAME)),
@@ -338,7 +337,7 @@ fn changes_mail(request: &mail::Request) -> bool {
                 | Request::AppPasswordRemove { .. }
         );
     }
-    !matches!(request, Q::Health | Q::Counters | Q::QueueList | Q::StoreCheck)
+    !matches!(request, Q::Health | Q::Counters | Q::Queue(_) | Q::Dkim(_) | Q::StoreCheck)
 }
 
 fn failed(error: WireError, service: &'static str, not_running: Failure) -> Failure {

@@ -86,6 +86,9 @@ pub enum Failure {
     /// Some rows of an import are bad.
     #[error("{0} rows were not imported")]
     BadRows(u64),
+    /// It was not said what the command is about.
+    #[error("which messages? give their numbers, --sender, --recipient, --destination or --all")]
+    NothingNamed,
     /// The check found something.
     #[error("the store check found {0} faults")]
     Faults(usize),
@@ -113,6 +116,7 @@ impl Failure {
             Self::FileUnreadable { file, reason } => Text::FileUnreadable.fill(language, &[file, reason]),
             Self::Unwritable(error) => Text::Unwritable.fill(language, &[error]),
             Self::BadRows(count) => Text::BadRows.fill(language, &[count]),
+            Self::NothingNamed => Text::NothingNamed.get(language).to_owned(),
             Self::Faults(count) => Text::Faults.fill(language, &[count]),
         }
     }
@@ -127,6 +131,7 @@ impl Failure {
             | Self::NoPassword
             | Self::NeedsFile
             | Self::FileUnreadable { .. }
+            | Self::NothingNamed
             | Self::PasswordUnreadable(_) => EXIT_USAGE,
             Self::ClusterNotRunning
             | Self::InitNotRunning

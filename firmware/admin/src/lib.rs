@@ -18,6 +18,7 @@ mod failure;
 mod help;
 mod language;
 mod password;
+mod queue;
 mod status;
 pub mod table;
 pub mod text;

@@ -176,6 +176,17 @@ catalogue! {
         CheckClean = "the store is clean: {0} messages, {1} bodies", "存储完好：{0} 封邮件，{1} 个正文";
         CheckSeen = "{0} messages, {1} bodies looked at", "检查了 {0} 封邮件，{1} 个正文";
         Empty = "there are none", "没有";
+        NothingNamed = "which messages? give their numbers, --sender, --recipient, --destination or --all",
+            "哪些邮件？请给出编号、--sender、--recipient、--destination 或 --all";
+        QueuePaused = "nothing leaves: the queue is paused", "队列已暂停：不发送任何邮件";
+        QueueTotals = "{0} recipients of {1} messages, {2} held", "共 {0} 个收件人，{1} 封邮件，扣留 {2} 个";
+        QueueMore = "there are more: --after {0}", "还有更多：--after {0}";
+        QueueChanged = "done for {0} recipients", "已处理 {0} 个收件人";
+        Held = "held", "扣留";
+        ItemLine = "account {0}, priority {1}, notify {2}, given up in {3}",
+            "账户 {0}，优先级 {1}，通知 {2}，{3} 后放弃";
+        Selector = "Selector", "选择器";
+        Algorithm = "Algorithm", "算法";
 
         RoleStarting = "starting", "启动中";
         RoleStandby = "standby", "备用";

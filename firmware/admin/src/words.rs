@@ -7,6 +7,7 @@ use crate::directory_words::{Alias, AppPassword, Defaults, Domain, Group, User};
 use crate::failure::Failure;
 use crate::help;
 use crate::language::Language;
+use crate::queue::Queue;
 
 /// Columns that help is wrapped to: a VT100's.
 const HELP_COLUMNS: usize = 80;
@@ -146,23 +147,6 @@ impl Switch {
     pub fn is_on(self) -> bool {
         self == Self::On
     }
-}
-
-/// Outgoing mail.
-#[derive(Debug, Subcommand)]
-pub enum Queue {
-    /// List messages that wait to go out
-    List,
-    /// Try a message now, or all of them
-    Retry {
-        /// Its number [default: all]
-        id: Option<u64>,
-    },
-    /// Give a message up and tell its sender
-    Drop {
-        /// Its number
-        id: u64,
-    },
 }
 
 /// The server that takes all outgoing mail.

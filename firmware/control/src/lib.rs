@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod directory;
 pub mod init;
 pub mod mail;
+pub mod queue;
 pub mod wire;
 
 /// Directory of the control sockets in the box.

@@ -135,18 +135,10 @@ pub enum Request {
         /// Only this target.
         target: Option<String>,
     },
-    /// Outgoing messages.
-    QueueList,
-    /// Try an outgoing message now.
-    QueueRetry {
-        /// Its number, or `None` for all.
-        id: Option<u64>,
-    },
-    /// Give an outgoing message up and tell its sender.
-    QueueDrop {
-        /// Its number.
-        id: u64,
-    },
+    /// The outgoing queue.
+    Queue(crate::queue::Request),
+    /// Keys that sign the mail of a domain, and its records for the DNS.
+    Dkim(crate::queue::DkimRequest),
     /// Send all outgoing mail through this server; none goes back to MX.
     SmarthostSet {
         /// `host` or `host:port`.
@@ -187,33 +179,14 @@ pub enum Reply {
     Counters(std::collections::BTreeMap<String, u64>),
     /// Domains, users, groups.
     Directory(directory::Reply),
-    /// Outgoing messages.
-    Queue(Vec<Queued>),
+    /// The outgoing queue.
+    Queue(crate::queue::Reply),
+    /// What belongs into the DNS.
+    Dns(crate::queue::DnsRecords),
     /// What a check found.
     Check(CheckReport),
     /// What is decided about those who bring mail.
     Receiving(Receiving),
-}
-
-/// One outgoing message and recipient.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Queued {
-    /// Its number.
-    pub id: u64,
-    /// Envelope sender; empty for a notice.
-    pub sender: String,
-    /// Envelope recipient.
-    pub recipient: String,
-    /// Size in bytes.
-    pub size_bytes: u64,
-    /// Seconds since it was accepted.
-    pub age_s: u64,
-    /// Tries so far.
-    pub attempts: u32,
-    /// Seconds until the next try.
-    pub next_s: u64,
-    /// What the other side said last.
-    pub last_error: Option<String>,
 }
 
 /// What is decided about those who bring mail.

@@ -6,17 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use control::mail::{CheckReport, Queued, Reply, Request};
+use control::mail::{CheckReport, Reply, Request};
 use control::wire::LINE_MAX_BYTES;
-use store::{QueueId, StoreError};
+use store::StoreError;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
-use crate::clock::unix_ms;
-use crate::outgoing::{SMARTHOST_SETTING, Smarthost, give_up};
+use crate::outgoing::{self, SMARTHOST_SETTING, Smarthost};
 use crate::service::Shared;
-use crate::{MailError, directory, password};
+use crate::{MailError, directory, password, signing_keys};
 
 /// Connections served at the same time; more wait.
 const CONNECTIONS_MAX: usize = 16;
@@ -24,8 +23,6 @@ const CONNECTIONS_MAX: usize = 16;
 const SILENCE: Duration = Duration::from_mins(1);
 /// Longest time a health check may take before it counts as failed.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
-/// Recipients of the queue in one list.
-const QUEUE_LIST_MAX: usize = 10_000;
 
 /// Opens the socket, for its owner and root only, and serves it until the service stops.
 pub(crate) fn listen(shared: Arc<Shared>, path: &Path) -> Result<(), MailError> {
@@ -97,13 +94,12 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Reply, String>
     match in_a_labels(request)? {
         Request::Health => return health(shared).await,
         Request::Counters => return Ok(Reply::Counters(shared.counters.read())),
-        Request::QueueList => {
-            let all = store::QueueFilter::default();
-            return aside(shared, move |shared| {
-                shared.store.queue(&all, 0, QUEUE_LIST_MAX).map(|page| page.0)
-            })
-            .await
-            .map(queue);
+        Request::Queue(request) => {
+            return outgoing::answer(&shared.worker, request).await.map(Reply::Queue);
+        }
+        Request::Dkim(request) => {
+            let host_name = &shared.worker.host_name;
+            return signing_keys::answer(store, host_name, request).await.map(Reply::Dns);
         }
         Request::ReceivingShow => return Ok(Reply::Receiving(shared.receiving.shown())),
         Request::ReceivingSet(change) => {
@@ -131,10 +127,6 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Reply, String>
         Request::AliasRemove { address, target } => {
             store.remove_alias(&address, target.as_deref()).await.map_err(sentence)?;
         }
-        Request::QueueRetry { id } => {
-            retry_queued(shared, id.map(QueueId)).await?;
-        }
-        Request::QueueDrop { id } => drop_queued(shared, QueueId(id)).await?,
         Request::SmarthostSet { host, user, password } => set_smarthost(shared, host, user, password).await?,
     }
     Ok(Reply::Done)
@@ -143,6 +135,7 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Reply, String>
 /// Domains as the store has them: people write U-labels (RFC 5890 2.3.2.1).
 fn in_a_labels(mut request: Request) -> Result<Request, String> {
     match &mut request {
+        Request::Dkim(request) => request.domain = a_labels(&request.domain)?,
         Request::DomainAdd { domain } | Request::DomainRemove { domain } => *domain = a_labels(domain)?,
         Request::AccountAdd { address, .. }
         | Request::AccountRemove { address }
@@ -156,9 +149,7 @@ fn in_a_labels(mut request: Request) -> Result<Request, String> {
         Request::Health
         | Request::Counters
         | Request::Directory(_)
-        | Request::QueueList
-        | Request::QueueRetry { .. }
-        | Request::QueueDrop { .. }
+        | Request::Queue(_)
         | Request::SmarthostSet { .. }
         | Request::StoreCheck
         | Request::ReceivingShow
@@ -216,35 +207,6 @@ pub(crate) async fn hash(password: String) -> Result<store::PasswordHash, String
     hashed.map_err(|error| format!("the request failed: {error}"))?.map_err(|error| error.to_string())
 }
 
-async fn retry_queued(shared: &Arc<Shared>, id: Option<QueueId>) -> Result<(), String> {
-    let (store, now_ms) = (&shared.store, unix_ms());
-    let mut after = Some(0);
-    let ids = match id {
-        Some(id) => vec![id],
-        None => Vec::new(),
-    };
-    shared.worker.hurry();
-    if id.is_some() {
-        let changed = store.queue_change(ids, store::QueueChange::Retry, now_ms).await.map_err(sentence)?;
-        return if changed == 0 { Err(sentence(StoreError::NoSuchQueued)) } else { Ok(()) };
-    }
-    while let Some(from) = after {
-        let page =
-            aside(shared, move |shared| shared.store.queue(&store::QueueFilter::default(), from, 1_000));
-        let (entries, next) = page.await?;
-        let ids = entries.iter().map(|entry| entry.id).collect();
-        store.queue_change(ids, store::QueueChange::Retry, now_ms).await.map_err(sentence)?;
-        after = next;
-    }
-    Ok(())
-}
-
-async fn drop_queued(shared: &Arc<Shared>, id: QueueId) -> Result<(), String> {
-    let item = shared.store.queue_claim_one(id).map_err(sentence)?;
-    let item = item.ok_or(StoreError::NoSuchQueued).map_err(sentence)?;
-    give_up(&shared.worker, &item, true).await.map_err(sentence)
-}
-
 async fn set_smarthost(
     shared: &Arc<Shared>,
     host: Option<String>,
@@ -258,26 +220,13 @@ async fn set_smarthost(
         }
         None => None,
     };
-    shared.store.set_setting(SMARTHOST_SETTING, value.as_deref()).await.map_err(sentence)
+    shared.store.set_setting(SMARTHOST_SETTING, value.as_deref()).await.map_err(sentence)?;
+    shared.worker.hurry();
+    Ok(())
 }
 
 pub(crate) fn sentence(error: StoreError) -> String {
     error.to_string()
-}
-
-fn queue(list: Vec<store::QueueEntry>) -> Reply {
-    let now_ms = unix_ms();
-    let queued = |entry: store::QueueEntry| Queued {
-        id: entry.id.0,
-        sender: entry.sender,
-        recipient: entry.recipient,
-        size_bytes: entry.size_bytes,
-        age_s: now_ms.saturating_sub(entry.accepted_ms) / 1000,
-        attempts: entry.attempts,
-        next_s: entry.next_ms.saturating_sub(now_ms) / 1000,
-        last_error: entry.last_error,
-    };
-    Reply::Queue(list.into_iter().map(queued).collect())
 }
 
 fn check(report: store::CheckReport) -> Reply {

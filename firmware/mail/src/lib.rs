@@ -34,6 +34,7 @@ mod rewriting;
 mod sending_rate;
 mod service;
 mod session;
+mod signing_keys;
 mod tls;
 mod try_out;
 mod warnings;

@@ -7,15 +7,32 @@ mod name_server;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use control::mail::{Queued, Reply, Request};
+use control::mail::{Reply, Request};
+use control::queue::{self, Filter, Queued, Which};
 use house::*;
 use name_server::NameServer;
 
-fn queue(house: &House) -> Vec<Queued> {
-    match house.ask(&Request::QueueList) {
-        Reply::Queue(queue) => queue,
+fn order(house: &House, request: queue::Request) -> queue::Reply {
+    match house.ask(&Request::Queue(request)) {
+        Reply::Queue(reply) => reply,
         other => panic!("{other:?}"),
     }
+}
+
+fn page(house: &House) -> queue::Page {
+    let all = queue::Request::List { filter: Filter::default(), after: 0, limit: 1_000 };
+    match order(house, all) {
+        queue::Reply::Page(page) => page,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn queue(house: &House) -> Vec<Queued> {
+    page(house).entries
+}
+
+fn drop_one(id: u64) -> queue::Request {
+    queue::Request::Drop { which: Which::Numbers(vec![id]), tell: true }
 }
 
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
@@ -73,18 +90,18 @@ fn mail_waits_for_a_smarthost_that_is_down_and_can_be_retried_and_dropped() {
     assert!(waiting[0].last_error.as_deref().is_some_and(|error| error.contains("refused")), "{waiting:?}");
     assert!((50..90).contains(&waiting[0].next_s));
 
-    assert_eq!(house.ask(&Request::QueueDrop { id: waiting[0].id }), Reply::Done);
+    assert_eq!(order(&house, drop_one(waiting[0].id)), queue::Reply::Changed { recipients: 1 });
     house.wait_for("alice", &format!("Final-Recipient: rfc822; {}", waiting[0].recipient));
 
     let up = House::new("elsewhere.test");
     up.add("one");
     up.add("two");
     by_smarthost(&house, up.at(SMTP));
-    assert_eq!(house.ask(&Request::QueueRetry { id: None }), Reply::Done);
+    order(&house, queue::Request::Retry(Which::Fitting(Filter::default())));
     let name = waiting[1].recipient.split('@').next().unwrap();
     up.wait_for(name, "Subject: out");
     wait_until("the queue is empty", || queue(&house).is_empty());
-    assert!(matches!(house.ask(&Request::QueueDrop { id: 12345 }), Reply::Refused(_)));
+    assert!(matches!(house.ask(&Request::Queue(drop_one(12345))), Reply::Refused(_)));
 }
 
 #[test]
@@ -132,7 +149,7 @@ fn a_notice_is_never_answered_with_a_notice() {
     assert!(send(&mut client, "", &["away@null.test"], "Subject: notice\n\nx\n").starts_with("250"));
     wait_until("it was tried", || queue(&house).iter().any(|entry| entry.attempts == 1));
     let id = queue(&house)[0].id;
-    assert_eq!(house.ask(&Request::QueueDrop { id }), Reply::Done);
+    order(&house, drop_one(id));
     assert!(queue(&house).is_empty());
     assert_eq!(house.counter("notices"), 0);
 }

@@ -51,6 +51,15 @@ pub enum StoreError {
     /// No such mailbox.
     #[error("there is no such mailbox")]
     NoSuchMailbox,
+    /// No such key.
+    #[error("there is no key {0} for this domain")]
+    NoSuchKey(String),
+    /// The domain has enough keys.
+    #[error("a domain has at most {max} keys; remove old ones first")]
+    TooManyKeys {
+        /// The bound.
+        max: usize,
+    },
     /// No such outgoing message.
     #[error("there is no such message in the queue")]
     NoSuchQueued,

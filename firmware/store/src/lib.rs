@@ -65,6 +65,7 @@ mod route;
 mod schema;
 mod segment;
 mod sharing;
+mod signing;
 mod snapshots;
 mod sorting;
 mod store;
@@ -105,6 +106,7 @@ pub use queue::{
 };
 pub use replace::Replaced;
 pub use route::{Addressee, NotTaken, Route};
+pub use signing::{SIGNING_KEYS_MAX, SigningAlgorithm, SigningKey, SigningState};
 pub use sorting::Visited;
 pub use store::Store;
 pub use text_index::TextProgress;

@@ -126,6 +126,7 @@ const LATER_TABLES: &[&str] = &[
     crate::directory::LATER_TABLES,
     crate::metadata::TABLES,
     crate::queue::TABLES,
+    crate::signing::TABLES,
     crate::text_index::TABLES,
 ];
 

@@ -5,6 +5,7 @@
 //! server and get it ready; `judge` decides what an answer means, and `settle` writes that down with the
 //! notices, in the transaction that ends the claim.
 
+mod admin;
 mod alarm;
 mod connect;
 mod home;
@@ -15,14 +16,15 @@ mod pool;
 mod route;
 mod session;
 mod settle;
+mod sign;
 mod smarthost;
 mod trust;
 mod worker;
 
+pub(crate) use admin::answer;
 pub(crate) use connect::Connector;
 pub(crate) use judge::first_alarm_ms;
 pub(crate) use route::Router;
-pub(crate) use settle::give_up;
 pub(crate) use smarthost::{SETTING as SMARTHOST_SETTING, Smarthost};
 pub(crate) use trust::Trust;
 pub(crate) use worker::Worker;

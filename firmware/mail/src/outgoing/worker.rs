@@ -13,6 +13,7 @@ use super::connect::Connector;
 use super::pool::Pool;
 use super::route::Router;
 use super::session::Session;
+use super::sign::Signer;
 use super::{SMARTHOST_SETTING, Smarthost, alarm};
 use crate::clock::unix_ms;
 use crate::counters::Counters;
@@ -43,6 +44,7 @@ pub(crate) struct Worker {
     pub(super) connector: Connector,
     pub(super) pool: Arc<Pool>,
     pub(super) wake: Arc<Notify>,
+    signer: Signer,
     dispatch: Arc<Mutex<Dispatch>>,
     bodies: Arc<Semaphore>,
 }
@@ -56,6 +58,7 @@ impl Worker {
         connector: Connector,
     ) -> Self {
         Self {
+            signer: Signer::new(store.clone()),
             store,
             counters,
             host_name,
@@ -172,7 +175,8 @@ impl Worker {
     }
 
     /// The text as it leaves.
-    pub(super) async fn sign(&self, _items: &[&DueItem], text: Bytes) -> Bytes {
-        text
+    pub(super) async fn sign(&self, items: &[&DueItem], text: Bytes) -> Bytes {
+        let ours = items.first().is_some_and(|item| item.envelope.sign);
+        if ours { self.signer.sign(text).await } else { text }
     }
 }

@@ -2,13 +2,26 @@
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex};
 
 use hickory_resolver::proto::op::{Message, MessageType, OpCode, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{MX, TXT};
+use hickory_resolver::proto::rr::rdata::{CNAME, MX, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
 pub struct NameServer {
     pub address: SocketAddr,
+    more: Arc<Mutex<Vec<(String, Entry)>>>,
+}
+
+/// One record of a name.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    Mx(u16, String),
+    Address(IpAddr),
+    Alias(String),
+    Text(String),
+    /// The name exists, and nothing of it.
+    Nothing,
 }
 
 impl NameServer {
@@ -21,16 +34,60 @@ impl NameServer {
     pub fn with_texts(domains: Vec<(String, IpAddr)>, texts: Vec<(String, String)>) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
+        let more: Arc<Mutex<Vec<(String, Entry)>>> = Arc::default();
+        let entries = Arc::clone(&more);
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok((length, peer)) = socket.recv_from(&mut buffer) {
                 if let Ok(query) = Message::from_vec(&buffer[..length]) {
-                    let answer = answer(&query, &domains, &texts).to_vec().unwrap();
+                    let mut reply = answer(&query, &domains, &texts);
+                    add(&mut reply, &entries.lock().unwrap());
+                    let answer = reply.to_vec().unwrap();
                     let _ = socket.send_to(&answer, peer);
                 }
             }
         });
-        Self { address }
+        Self { address, more }
+    }
+
+    /// Adds a record; it is known from now on.
+    pub fn add(&self, name: &str, entry: Entry) {
+        self.more.lock().unwrap().push((name.to_owned(), entry));
+    }
+}
+
+/// The added records that answer the question, along aliases.
+fn add(reply: &mut Message, entries: &[(String, Entry)]) {
+    let question = reply.queries[0].clone();
+    let mut name = question.name().to_ascii().to_ascii_lowercase().trim_end_matches('.').to_owned();
+    for _ in 0..5 {
+        let mut next = None;
+        for (_, entry) in entries.iter().filter(|(owner, _)| *owner == name) {
+            reply.metadata.response_code = ResponseCode::NoError;
+            let data = match (question.query_type(), entry) {
+                (RecordType::MX, Entry::Mx(preference, host)) => {
+                    RData::MX(MX::new(*preference, Name::from_ascii(format!("{host}.")).unwrap()))
+                }
+                (RecordType::A, Entry::Address(IpAddr::V4(v4))) => RData::A((*v4).into()),
+                (RecordType::AAAA, Entry::Address(IpAddr::V6(v6))) => RData::AAAA((*v6).into()),
+                (RecordType::TXT, Entry::Text(text)) => {
+                    let pieces = text.as_bytes().chunks(255);
+                    RData::TXT(TXT::new(
+                        pieces.map(|piece| String::from_utf8(piece.to_vec()).unwrap()).collect(),
+                    ))
+                }
+                (_, Entry::Alias(target)) => {
+                    next = Some(target.clone());
+                    RData::CNAME(CNAME(Name::from_ascii(format!("{target}.")).unwrap()))
+                }
+                _ => continue,
+            };
+            reply.answers.push(Record::from_rdata(Name::from_ascii(format!("{name}.")).unwrap(), 60, data));
+        }
+        match next {
+            Some(target) => name = target,
+            None => return,
+        }
     }
 }
 

@@ -399,6 +399,15 @@ impl Client {
             let text = "The smarthost did not prove that it knows the password";
             return self.give_up(&Reply::new(454, "4.7.0", text));
         }
+        let with_proof = self.offers.auth.iter().any(|name| name.starts_with("SCRAM"));
+        if reply.is_permanent() && with_proof {
+            // An account may have no keys for SCRAM there. TLS is on, and the server has proven its name,
+            // so it may have the password itself.
+            self.offers.auth.retain(|name| !name.starts_with("SCRAM"));
+            if !self.offers.auth.is_empty() {
+                return self.secured();
+            }
+        }
         if reply.code != 334 {
             // A wrong password here is ours to mend, so the mail waits for it.
             let text = format!("The smarthost refused the login: {reply}");

@@ -8,7 +8,7 @@ use super::{
     DestinationState, DueItem, QueueChange, QueueEntry, QueueFilter, QueueId, QueueTotals, Settled, due, list,
 };
 use crate::store::growing_by;
-use crate::{Delivered, Store, StoreError};
+use crate::{Delivered, Delivery, Store, StoreError};
 
 impl Store {
     /// Destinations with something due, those that have waited longest first; at most `limit`. `skip`
@@ -77,6 +77,15 @@ impl Store {
     /// Whether somebody is at work on a recipient.
     pub fn queue_is_claimed(&self, id: QueueId) -> bool {
         self.claimed().contains(&id)
+    }
+
+    /// Stores several messages in one transaction, or none of them.
+    pub async fn deliver_all(&self, deliveries: Vec<Delivery>) -> Result<Vec<Delivered>, StoreError> {
+        let cost = growing_by(deliveries.iter().map(|delivery| &delivery.body))?;
+        let run = move |ledger: &mut crate::writer::Ledger| {
+            deliveries.iter().map(|delivery| ledger.deliver(delivery)).collect()
+        };
+        self.inner.writer.submit(cost, run).await
     }
 
     /// Records outcomes and, in the same transaction, delivers the notices about them. The claims end
