@@ -39,9 +39,11 @@ async fn expunge_waits_for_a_command_that_may_tell_it() {
     let mut two = service.select("INBOX").await;
     one.ok("STORE 1 +FLAGS.SILENT (\\Deleted)").await;
     one.ok("EXPUNGE").await;
-    let fetched = two.no("FETCH 1:3 UID").await;
+    // What the session knows of the message it can still tell, but not what only the message itself tells.
+    assert_eq!(two.ok("FETCH 1 (UID FLAGS)").await.untagged, ["* 1 FETCH (UID 1 FLAGS ())"]);
+    let fetched = two.no("FETCH 1:3 (UID RFC822.HEADER)").await;
     assert!(fetched.tagged.starts_with("NO [EXPUNGEISSUED]"));
-    assert_eq!(fetched.of("UID"), ["* 2 FETCH (UID 2)", "* 3 FETCH (UID 3)"]);
+    assert_eq!(fetched.of("UID").len(), 2);
     assert!(fetched.of("EXPUNGE").is_empty(), "{fetched:?}");
     let stored = two.no("STORE 1:2 +FLAGS (\\Seen)").await;
     assert!(stored.tagged.starts_with("NO [EXPUNGEISSUED]"));

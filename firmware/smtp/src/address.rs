@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use thiserror::Error;
 
-/// Longest local part in octets (RFC 5321 4.5.3.1.1).
-pub const LOCAL_MAX_BYTES: usize = 64;
+/// Longest local part. RFC 5321 section 4.5.3.1.1 promises 64 octets; rewritten senders (SRS) come back longer.
+pub const LOCAL_MAX_BYTES: usize = 128;
 /// Longest domain in octets (RFC 5321 4.5.3.1.2).
 pub const DOMAIN_MAX_BYTES: usize = 255;
 /// Longest path in octets, source route included; RFC 5321 4.5.3.1.3 asks for 256.
@@ -253,7 +253,7 @@ mod tests {
         ] {
             assert_eq!(forward(text), Err(want), "{text}");
         }
-        assert_eq!(forward(&format!("<{}@b>", "a".repeat(65))), Err(TooLong));
+        assert_eq!(forward(&format!("<{}@b>", "a".repeat(129))), Err(TooLong));
         assert_eq!(forward(&format!("<a@{}>", "b".repeat(600))), Err(TooLong));
     }
 

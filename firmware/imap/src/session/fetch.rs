@@ -50,7 +50,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         // RFC 7162 sections 3.1.4.1 and 3.2.4.
         let modseq = modifiers.changed_since.is_some() || (uid && self.enabled.qresync);
         let plan = Plan::new(items, Telling { uid, ..telling }, modseq);
-        let chosen = match self.choose(uid, set, modifiers) {
+        let chosen = match self.choose(uid, set, modifiers, &plan) {
             Ok(chosen) => chosen,
             Err(reply) => return Ok(reply),
         };
@@ -81,17 +81,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     /// The messages of the set that are to be told; tells what has vanished of it, if that is wanted.
-    fn choose(&mut self, uid: bool, set: &SequenceSet, modifiers: FetchModifiers) -> Result<Chosen, Reply> {
+    fn choose(
+        &mut self,
+        uid: bool,
+        set: &SequenceSet,
+        modifiers: FetchModifiers,
+        plan: &Plan,
+    ) -> Result<Chosen, Reply> {
         let Some(Selected { view, .. }) = &self.selected else {
             return Err(Reply::bad("select a mailbox first"));
         };
         let Ok(ranges) = view.places(set, uid) else {
             return Err(Reply::bad("there is no message with such a number"));
         };
+        // What the client has been told already can be told again, until it hears of the expunge.
+        let needs_message = uid || plan.rows || plan.sets_seen;
         let mut chosen = Chosen { places: Vec::new(), gone: 0 };
         for place in ranges.into_iter().flatten() {
             let Some(entry) = view.entries().get(place) else { continue };
-            if view.is_gone(entry.uid) {
+            if needs_message && view.is_gone(entry.uid) {
                 chosen.gone += 1;
             } else if modifiers.changed_since.is_none_or(|since| entry.modseq > since) {
                 chosen.places.push(place);

@@ -42,9 +42,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Command::Create { mailbox, uses } => self.create(account, &mailbox, &uses).await,
             Command::Delete(name) => self.delete(account, &name).await,
             Command::Rename { from, to } => self.rename(account, &from, &to).await,
-            Command::Subscribe(name) => {
-                store.subscribe(account, &name, true).await.map(|()| Reply::ok("subscribed"))
-            }
+            // A name that is nobody's mailbox is most likely a mistake (RFC 9051 section 6.3.7 allows to say so).
+            Command::Subscribe(name) => match self.find_with(account, &name, Rights::LOOKUP) {
+                Ok(_) => store.subscribe(account, &name, true).await.map(|()| Reply::ok("subscribed")),
+                Err(error) => Err(error),
+            },
             Command::Unsubscribe(name) => {
                 store.subscribe(account, &name, false).await.map(|()| Reply::ok("unsubscribed"))
             }

@@ -2,7 +2,12 @@
 
 use crate::mime::ContentType;
 use crate::text::{file_name, part_text};
-use crate::{Field, PartKind, SEARCH_BYTES_MAX, Structure, VALUE_BYTES_MAX, decode_words, field};
+use crate::{
+    Address, Field, PartKind, SEARCH_BYTES_MAX, Structure, VALUE_BYTES_MAX, addresses, decode_words, field,
+};
+
+/// Fields that hold addresses, as ENVELOPE knows them.
+const ADDRESS_FIELDS: [&[u8]; 6] = [b"From", b"Sender", b"Reply-To", b"To", b"Cc", b"Bcc"];
 
 /// One text of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +99,20 @@ fn name_of<'a>(field: &Field<'a>) -> std::borrow::Cow<'a, str> {
 }
 
 fn value_of(field: &Field<'_>) -> String {
-    decode_words(&field.value[..field.value.len().min(VALUE_BYTES_MAX)])
+    let raw = &field.value[..field.value.len().min(VALUE_BYTES_MAX)];
+    let mut value = decode_words(raw);
+    // Comments can stand within an address; it is found as ENVELOPE tells it as well (RFC 3501 section 6.4.4).
+    if raw.contains(&b'(') && ADDRESS_FIELDS.iter().any(|name| field.name.eq_ignore_ascii_case(name)) {
+        for address in addresses(raw) {
+            let Address::Mailbox { local, domain, .. } = address else { continue };
+            let plain = format!("{}@{}", String::from_utf8_lossy(&local), String::from_utf8_lossy(&domain));
+            if !value.contains(&plain) {
+                value.push(' ');
+                value.push_str(&plain);
+            }
+        }
+    }
+    value
 }
 
 #[cfg(test)]
@@ -111,6 +129,13 @@ mod tests {
             true
         });
         found
+    }
+
+    #[test]
+    fn an_address_is_seen_with_and_without_its_comments() {
+        let found = pieces(b"From: <user (one)@ (two) domain.test>\r\nTo: a@b.test (A B)\r\n\r\n");
+        assert_eq!(found[0], "From=<user (one)@ (two) domain.test> user@domain.test");
+        assert_eq!(found[1], "To=a@b.test (A B)");
     }
 
     #[test]
