@@ -336,10 +336,15 @@ impl Ledger {
 
     /// A UIDVALIDITY higher than any before; the clock keeps it rising across a lost store too.
     pub fn new_uid_validity(&mut self) -> Result<u32, StoreError> {
+        self.new_uid_validities(1)
+    }
+
+    /// The first of so many that follow each other.
+    pub fn new_uid_validities(&mut self, count: i64) -> Result<u32, StoreError> {
         let last = meta(&self.database, "uid_validity")?.unwrap_or(0);
-        let next = (last + 1).max(self.now_s).min(i64::from(u32::MAX));
-        set_meta(&self.database, "uid_validity", next)?;
-        Ok(next as u32)
+        let first = (last + 1).max(self.now_s).min(i64::from(u32::MAX) - count);
+        set_meta(&self.database, "uid_validity", first + count - 1)?;
+        Ok(first as u32)
     }
 
     fn load_mailbox(&self, id: MailboxId) -> Result<MailboxState, StoreError> {

@@ -26,10 +26,10 @@ impl Ledger {
         let inbox = ("INBOX", None, MailboxId(account.0));
         let others = FIRST_MAILBOXES.map(|(name, special_use)| (name, Some(special_use)));
         let others = others.into_iter().zip(&mut numbers).map(|((name, used), id)| (name, used, id));
-        // Nothing is there that it could be mistaken for: one number for all, and nothing to count.
-        let uid_validity = self.new_uid_validity()?;
+        // One may later be renamed to another's name: each has its own number. There is nothing to count.
+        let first = self.new_uid_validities(FIRST_MAILBOXES.len() as i64 + 1)?;
         self.note_rearranged(account);
-        for (name, special_use, id) in std::iter::once(inbox).chain(others) {
+        for ((name, special_use, id), uid_validity) in std::iter::once(inbox).chain(others).zip(first..) {
             self.insert_mailbox_row(id, account, name, uid_validity, special_use, true)?;
             self.run("INSERT INTO subscriptions (account, name) VALUES (?1, ?2)", params![account.0, name])?;
         }
