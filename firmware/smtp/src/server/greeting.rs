@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 
+use sasl::Mechanism;
+
 use super::{Helo, Role, Session};
 use crate::date;
 
@@ -42,6 +44,16 @@ impl<R> Session<R> {
         }
         if let Some(mechanisms) = mechanisms {
             let _ = write!(out, "250-AUTH {mechanisms}\r\n");
+            // Clients on GNU SASL (mutt) take the first they know of the last such line, -PLUS included, even
+            // where they cannot bind a channel, and then give up. Others add the lines up.
+            let bound = Mechanism::ScramSha256Plus;
+            if mechanisms.find(bound.name()).is_some() {
+                out.extend_from_slice(b"250-AUTH");
+                for mechanism in mechanisms.mechanisms().filter(|mechanism| *mechanism != bound) {
+                    let _ = write!(out, " {}", mechanism.name());
+                }
+                out.extend_from_slice(b"\r\n");
+            }
         }
         if submission {
             out.extend_from_slice(b"250-DELIVERBY\r\n250-MT-PRIORITY MIXER\r\n");

@@ -336,6 +336,7 @@ fn what_is_offered_is_what_may_be_used() {
             true,
             &[
                 "AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN",
+                "AUTH SCRAM-SHA-256 PLAIN LOGIN",
                 "REQUIRETLS",
                 "MT-PRIORITY MIXER",
                 "FUTURERELEASE 86400 2026-11-23T16:20:00Z",
