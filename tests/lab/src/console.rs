@@ -15,6 +15,10 @@ use crate::parts::{ADMIN_PASSWORD, BoxName};
 use crate::phrases;
 use crate::tape::{Found, Tape};
 
+/// Back to the status screen, from anywhere.
+const CTRL_C: u8 = 3;
+/// Longest wait for the status screen after that.
+const REDRAW_MAX: Duration = Duration::from_secs(2);
 /// An answer at the prompt may take this long.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
 /// The password prompt is there at once, or the console was busy with something else and never saw
@@ -130,8 +134,12 @@ impl Console {
                 result => return result,
             }
         }
-        // A box that is starting does not hear what is typed.
-        self.wait_for_start(Duration::ZERO)?;
+        // A box that is starting does not hear what is typed; one that asks for a password, because it
+        // heard half of what was typed before it was reset, shows its status again after Ctrl-C.
+        if self.wait_for_start(Duration::ZERO).is_err() {
+            self.type_keys(&[CTRL_C]);
+            self.wait_for_start(REDRAW_MAX)?;
+        }
         self.log_in()?;
         self.give(words, most)
     }
