@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use imap::parse::{CommandReader, Incoming, ReaderLimits, announced_append, parse};
+use imap::parse::{CommandReader, Incoming, ReaderLimits, announced, parse, Dialect};
 use libfuzzer_sys::fuzz_target;
 
 const LIMITS: ReaderLimits = ReaderLimits { line_max_bytes: 8 * 1024, literals_max: 16, skip_max_bytes: 64 * 1024 };
@@ -18,15 +18,15 @@ fn commands(chunks: &mut dyn Iterator<Item = &[u8]>) -> Vec<Vec<u8>> {
                 Incoming::More => break,
                 Incoming::Flood => return found,
                 Incoming::TooLong { start } => {
-                    let _ = announced_append(&start);
+                    let _ = announced(&start, Dialect::default());
                     found.push(b"too long".to_vec());
                 }
                 Incoming::Literal { length, .. } => {
-                    let _ = announced_append(&reader.so_far());
+                    let _ = announced(&reader.so_far(), Dialect::default());
                     if length > LITERAL_MAX_BYTES { reader.refuse() } else { reader.accept() }
                 }
                 Incoming::Command(wire) => {
-                    let _ = parse(&wire);
+                    let _ = parse(&wire, Dialect::default());
                     found.push(wire.to_vec());
                 }
             }
