@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use array::now;
+use cluster::situation::PeerSeen;
 use cluster::{Action, Command, Core, Event, Role};
 use control::cluster::{Reply, Request, Setup, SetupState};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
@@ -26,6 +27,9 @@ const TICK: Duration = Duration::from_millis(50);
 const ROUND_MAX: usize = 64;
 /// From the request to stop to the end, whatever the group does. Init kills the service later.
 const STOP_LIMIT: Duration = Duration::from_secs(14);
+/// How long a box that goes down tells the other one that the group is released, if that one does not
+/// take it before: some beats, on every medium.
+const ANNOUNCE_RELEASE: Duration = Duration::from_millis(1_000);
 /// Most commands whose answers are awaited; the core answers each in the same call.
 const PENDING_MAX: usize = 64;
 
@@ -55,6 +59,10 @@ pub struct DecisionLoop {
     pub pending: BTreeMap<u32, Sender<Reply>>,
     /// Number of the next command.
     pub next_command: u32,
+    /// When the group was found released, on the way down.
+    pub let_go: Option<Instant>,
+    /// Whether the group's processes are held still; unknown at the start.
+    pub held: Option<bool>,
 }
 
 impl DecisionLoop {
@@ -73,10 +81,18 @@ impl DecisionLoop {
                     stopping = Some(Instant::now());
                     self.tell(Event::Command { id: 0, command: Command::Stop }, &mut actions);
                 }
-                Some(since) if !self.core.role().claims() || since.elapsed() >= STOP_LIMIT => return,
+                Some(since) if since.elapsed() >= STOP_LIMIT => return,
+                Some(_) if !self.core.role().claims() && self.is_known_to_have_let_go() => return,
                 _ => {}
             }
         }
+    }
+
+    /// Whether the other box takes, or is told often enough that it may.
+    fn is_known_to_have_let_go(&mut self) -> bool {
+        let since = *self.let_go.get_or_insert_with(Instant::now);
+        let taken = matches!(self.core.peer_seen(), PeerSeen::Alive { role, .. } if role.claims());
+        taken || since.elapsed() >= ANNOUNCE_RELEASE
     }
 
     /// Waits for an input, takes what else is there, ends with a tick.
@@ -89,8 +105,13 @@ impl DecisionLoop {
             }
         }
         self.tell(Event::Tick, actions);
+        // Nothing is mounted any more, so there is nothing to hold.
+        if self.core.lapsed_ms() == 0 && self.core.role() != Role::Fenced {
+            self.hold(false);
+        }
         self.noticeboard.watch(&self.core, now());
-        self.serving.store(self.core.role() == Role::Active, Ordering::Release);
+        let serves = self.core.role() == Role::Active && self.core.lapsed_ms() == 0;
+        self.serving.store(serves, Ordering::Release);
     }
 
     fn take(&mut self, input: Input, actions: &mut Vec<Action>) {
@@ -100,7 +121,7 @@ impl DecisionLoop {
             Input::Services(services) => {
                 self.noticeboard.take_services(services);
                 // A process that began while everything is held still is held still as well.
-                if self.core.lapsed_ms() > 0 {
+                if self.held == Some(true) {
                     self.noticeboard.mail_pid().into_iter().for_each(mail_service::suspend);
                 }
             }
@@ -131,11 +152,11 @@ impl DecisionLoop {
             Action::Prove(_) => {}
             Action::Suspend => {
                 warn!("the proof of the reservation has lapsed: the mail service is held still");
-                self.noticeboard.mail_pid().into_iter().for_each(mail_service::suspend);
+                self.hold(true);
             }
             Action::Resume => {
                 info!("the reservation is proven again: the mail service goes on");
-                self.noticeboard.mail_pid().into_iter().for_each(mail_service::resume);
+                self.hold(false);
             }
             Action::Reset { reason } => reset::now(&reason),
             Action::Answer { id, result } => {
@@ -149,6 +170,17 @@ impl DecisionLoop {
             Action::SavePreference(preference) => self.keep(Keep::Preference(preference)),
             Action::SaveMaintenance(on) => self.keep(Keep::Maintenance(on)),
         }
+    }
+
+    /// Holds every process of the group still, one that is being started among them; or lets them go on.
+    fn hold(&mut self, still: bool) {
+        if self.held == Some(still) {
+            return;
+        }
+        self.held = Some(still);
+        mail_service::freeze(still);
+        let signal = if still { mail_service::suspend } else { mail_service::resume };
+        self.noticeboard.mail_pid().into_iter().for_each(signal);
     }
 
     fn keep(&mut self, what: Keep) {

@@ -16,7 +16,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use settings::{Settings, parse_interface_address};
 
 /// Init's name for it.
-const SERVICE: &str = "mail";
+pub const SERVICE: &str = "mail";
+/// Freezes every process in the control group that init puts it into (kernel documentation, "Control
+/// Group v2", cgroup.freeze).
+const FREEZER: &str = "/sys/fs/cgroup/mail/cgroup.freeze";
 /// Between two questions while waiting for it.
 const POLL: Duration = Duration::from_millis(25);
 /// Longest wait for one answer of the mail service.
@@ -87,6 +90,11 @@ impl MailService {
         }
     }
 
+    /// Ends it at once: it does not do what it should, and what it has promised is on disk.
+    pub fn kill(&self) -> Result<(), StepFault> {
+        ask_init(&init::Request::Kill { service: SERVICE.to_owned() }, STOP_WAIT)
+    }
+
     /// Stops it; init lets it end what runs and kills it after its limit.
     pub fn stop(&self) -> Result<(), StepFault> {
         Self::stop_any()
@@ -96,11 +104,6 @@ impl MailService {
     pub fn stop_any() -> Result<(), StepFault> {
         ask_init(&init::Request::Stop { service: SERVICE.to_owned() }, STOP_WAIT)
     }
-}
-
-/// Whether the mail service works now: a store transaction and its listeners, not just a port.
-pub fn is_well() -> bool {
-    health().is_some()
 }
 
 fn health() -> Option<u32> {
@@ -120,6 +123,12 @@ pub fn services() -> Vec<init::Service> {
 
 fn state() -> Option<init::Service> {
     services().into_iter().find(|service| service.name == SERVICE)
+}
+
+/// Holds whatever process the mail service has, or gets, still: the kernel freezes its control group. False
+/// if there is no such group, because the service was never started.
+pub fn freeze(on: bool) -> bool {
+    fs::write(FREEZER, if on { "1" } else { "0" }).is_ok()
 }
 
 /// Holds the process `pid` still: not one instruction more until [`resume`].

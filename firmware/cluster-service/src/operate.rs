@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,16 +20,14 @@ use tracing::{error, info, warn};
 use crate::array_orders::{ArrayPath, LunPlace};
 use crate::decision_loop::DecisionLoop;
 use crate::input::{INPUTS_MAX, Input};
-use crate::mail_service::{self, MailService};
+use crate::mail_service::MailService;
 use crate::media::Media;
 use crate::orders::Hands;
 use crate::settings_keeper::{SettingsKeeper, core_node};
 use crate::status::Noticeboard;
 use crate::watchdog::Watchdog;
-use crate::{public_network, requests, reset};
+use crate::{mail_watch, public_network, requests, reset};
 
-/// Between two probes of the mail service, and two looks at the services.
-const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// How long what a crashed cluster service left behind may take to be put away.
 const TIDY_LIMIT: Duration = Duration::from_secs(10);
 /// Between two looks whether it has been, each of which feeds the watchdog.
@@ -105,8 +103,10 @@ pub fn run(board: &Board, file: SettingsFile, settings: Settings) -> Result<(), 
         stop,
         pending: BTreeMap::new(),
         next_command: 0,
+        let_go: None,
+        held: None,
     };
-    start_prober(serving, &send)?;
+    mail_watch::start(serving, &send)?;
     requests::listen(Path::new(control::CLUSTER_SOCKET), send, Input::Asked)?;
     decision_loop.run();
     Ok(())
@@ -169,29 +169,6 @@ fn start_reader(lun: LunPlace, inputs: &Sender<Input>) -> io::Result<Sender<u32>
         }
     })?;
     Ok(ask)
-}
-
-/// The thread that probes the mail service while it serves, and tells what services there are.
-fn start_prober(serving: Arc<AtomicBool>, inputs: &Sender<Input>) -> io::Result<()> {
-    let inputs = inputs.clone();
-    thread::Builder::new().name("prober".to_owned()).spawn(move || {
-        loop {
-            if inputs.send(Input::Services(mail_service::services())).is_err() {
-                return;
-            }
-            if serving.load(Ordering::Acquire) {
-                let well = mail_service::is_well();
-                // What was asked while serving and answered after is no news.
-                if serving.load(Ordering::Acquire)
-                    && inputs.send(Input::Core(Event::MailProbe { well })).is_err()
-                {
-                    return;
-                }
-            }
-            thread::sleep(PROBE_EVERY);
-        }
-    })?;
-    Ok(())
 }
 
 fn random_u32() -> Result<u32, OperateError> {

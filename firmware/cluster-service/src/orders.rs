@@ -105,7 +105,7 @@ fn carry_out_mail(mail: &MailService, order: &Order) -> Result<(), StepFault> {
         Order::Recover { proof } => mail.start(proof),
         Order::Serve { proof } => mail.wait_until_serving(proof, limit),
         Order::RestartMail { proof } => {
-            mail.stop()?;
+            mail.kill()?;
             mail.start(proof)?;
             mail.wait_until_serving(proof, limit)
         }

@@ -91,10 +91,10 @@ pub enum Order {
         /// Proof for it.
         proof: HeldProof,
     },
+    /// Stop the mail service: running transactions end, for a bounded time, and nobody new is taken.
+    Halt,
     /// Give the virtual addresses up.
     Withdraw,
-    /// Stop the mail service.
-    Halt,
     /// Unmount the group's data.
     Unmount {
         /// Proof for what is flushed.
@@ -147,10 +147,10 @@ pub enum Step {
     Announce,
     /// While active: the mail service once more.
     RestartMail,
+    /// Release: the mail service; what it has begun comes to its end while the addresses are still here.
+    Halt,
     /// Release: the virtual addresses.
     Withdraw,
-    /// Release: the mail service.
-    Halt,
     /// Release: the file system.
     Unmount,
     /// Release: the reservation.

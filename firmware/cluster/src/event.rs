@@ -44,6 +44,13 @@ pub enum Event {
         /// Whether it answered as it should.
         well: bool,
     },
+    /// The mail service was judged: it does not work, and waiting does not help.
+    MailIll {
+        /// In what way, a sentence.
+        why: String,
+        /// Its paced restarts on the spot are used up.
+        given_up: bool,
+    },
     /// State of the public network's link.
     PublicLink {
         /// Whether there is one.

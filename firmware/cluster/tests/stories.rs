@@ -207,7 +207,7 @@ fn a_switch_over_releases_in_reverse_order_and_leaves_the_group_to_the_other_box
     assert_eq!(scene.command(Command::SwitchOver { to: Node::B }), refused);
     scene.hear(Role::Standby, Ability::Ready, HandOver::None, 0);
     assert_eq!(scene.command(Command::SwitchOver { to: Node::B }), Ok(()));
-    assert_eq!(scene.steps(), [Step::Withdraw, Step::Halt, Step::Unmount, Step::Unreserve]);
+    assert_eq!(scene.steps(), [Step::Halt, Step::Withdraw, Step::Unmount, Step::Unreserve]);
     assert_eq!(scene.holder, None);
     scene.wanted.clear();
     for _ in 0..20 {
@@ -222,7 +222,7 @@ fn a_switch_over_releases_in_reverse_order_and_leaves_the_group_to_the_other_box
 fn a_box_that_goes_down_beside_a_silent_one_keeps_the_reservation() {
     let mut scene = Scene::serving();
     assert_eq!(scene.command(Command::Stop), Ok(()));
-    assert_eq!(scene.steps(), [Step::Withdraw, Step::Halt, Step::Unmount, Step::Unreserve]);
+    assert_eq!(scene.steps(), [Step::Halt, Step::Withdraw, Step::Unmount, Step::Unreserve]);
     assert!(scene.holder.is_some(), "the silent box may stand still with the LUN mounted");
 }
 

@@ -18,6 +18,15 @@ pub enum Request {
         /// Name from the service table.
         service: String,
     },
+    /// End a service at once, without asking it: it does not do what it should, and what it has promised
+    /// is on disk. Not running is fine. Answered when it has ended.
+    Kill {
+        /// Name from the service table.
+        service: String,
+    },
+    /// State of every service, now and again whenever one changes, for as long as the caller stays:
+    /// a line [`Reply::Services`] each time.
+    Follow,
     /// Lines of the bounded log ring, oldest first.
     Log {
         /// Only lines with a number greater than this.

@@ -51,7 +51,7 @@ pub fn call<Q: Serialize, R: DeserializeOwned>(
 
 /// Connects in bounded time. A service that hangs stops accepting; once its backlog is full a plain
 /// connect would wait for ever, but it honours the send time-out where that is set before (unix(7)).
-fn connect(socket: &Path, timeout: Duration) -> Result<UnixStream, WireError> {
+pub fn connect(socket: &Path, timeout: Duration) -> Result<UnixStream, WireError> {
     let not_running =
         |errno: Errno| WireError::NotRunning { socket: socket.to_owned(), source: errno.into() };
     let address = SocketAddrUnix::new(socket).map_err(not_running)?;

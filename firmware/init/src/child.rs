@@ -28,6 +28,8 @@ pub struct Running {
     pub output: Option<OwnedFd>,
     lines: Lines,
     last_line: Option<String>,
+    /// How often the kernel had ended this service for its memory before it began.
+    memory_ends: u64,
 }
 
 impl Running {
@@ -52,7 +54,8 @@ impl Running {
         let pid = Pid::from_child(&child);
         bound(service, pid);
         let (lines, output) = (Lines::default(), Some(output));
-        Ok(Self { pid, since: Instant::now(), output, lines, last_line: None })
+        let memory_ends = memory_ends(service.name);
+        Ok(Self { pid, since: Instant::now(), output, lines, last_line: None, memory_ends })
     }
 
     /// Hands out every line that it has said by now, from at most about `most_bytes`.
@@ -84,6 +87,11 @@ impl Running {
         self.last_line.take()
     }
 
+    /// Whether the kernel has ended a process of service `name` for its memory since this one began.
+    pub fn ran_out_of_memory(&self, name: &str) -> bool {
+        memory_ends(name) > self.memory_ends
+    }
+
     /// Asks it to end.
     pub fn ask_to_end(&self) {
         // A process that stands still hears nothing; the limit deals with it.
@@ -102,6 +110,15 @@ impl Running {
     }
 }
 
+/// Processes of service `name` that the kernel has ended because their memory ran out
+/// (kernel documentation, "Control Group v2", memory.events).
+fn memory_ends(name: &str) -> u64 {
+    let events = fs::read_to_string(PathBuf::from(CGROUPS).join(name).join("memory.events"));
+    let events = events.unwrap_or_default();
+    let count = events.lines().find_map(|line| line.strip_prefix("oom_kill "));
+    count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+}
+
 /// Bounds are set from outside, right after the start; a box whose kernel cannot bound a service still
 /// runs it.
 fn bound(service: &Service, pid: Pid) {
@@ -116,6 +133,8 @@ fn bound(service: &Service, pid: Pid) {
     let _ = fs::create_dir(&group);
     let info = rustix::system::sysinfo();
     let total_bytes = (info.totalram as u64).saturating_mul(u64::from(info.mem_unit));
+    // All of it or nothing: half a service is worse than none.
+    let _ = fs::write(group.join("memory.oom.group"), "1");
     let _ = fs::write(group.join("memory.max"), service.memory_max.bytes(total_bytes).to_string());
     let _ = fs::write(group.join("cgroup.procs"), number.to_string());
 }

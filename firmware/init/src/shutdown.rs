@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::power::{self, End};
 use crate::services::STOP_ORDER;
-use crate::supervised::Supervised;
+use crate::supervised::{Manner, Supervised};
 use crate::{console, mounts};
 
 /// From the request to the reset, whatever hangs: every service's stop limit and a second for each
@@ -48,7 +48,7 @@ impl Shutdown {
             let Some(service) = services.iter_mut().find(|service| service.service.name == name) else {
                 continue;
             };
-            service.stop(now);
+            service.stop(now, Manner::Asked);
             if !service.is_stopped() {
                 return;
             }

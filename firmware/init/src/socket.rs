@@ -27,6 +27,19 @@ pub struct Caller {
     gone: bool,
     /// Service whose end it waits for.
     pub waits_for: Option<String>,
+    /// It hears of every change, and stays.
+    follows: bool,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Answer {
+    /// The reply.
+    Now(Reply),
+    /// `Done`, when the service with this name has ended.
+    WhenStopped(String),
+    /// The reply, and another one with every change.
+    Follow(Reply),
 }
 
 /// The control socket and its callers.
@@ -56,25 +69,29 @@ impl Socket {
         self.callers.iter().map(|caller| (&caller.stream, !caller.output.is_empty()))
     }
 
-    /// Takes new callers and bytes; hands every complete request to `answer`, which gives the reply or
-    /// the name of the service whose end the caller waits for.
-    pub fn advance(&mut self, now: Instant, mut answer: impl FnMut(Request) -> Result<Reply, String>) {
+    /// Takes new callers and bytes; hands every complete request to `answer`.
+    pub fn advance(&mut self, now: Instant, mut answer: impl FnMut(Request) -> Answer) {
         while let Ok((stream, _)) = self.listener.accept() {
             if stream.set_nonblocking(true).is_err() {
                 continue;
             }
             if self.callers.len() >= CALLERS_MAX {
-                self.callers.remove(0);
+                // Who follows the services is the one that must not be lost.
+                let oldest = self.callers.iter().position(|caller| !caller.follows).unwrap_or(0);
+                self.callers.remove(oldest);
             }
-            let (input, output) = (Vec::new(), Vec::new());
-            self.callers.push(Caller { stream, since: now, input, output, gone: false, waits_for: None });
+            self.callers.push(Caller::new(stream, now));
         }
         for caller in &mut self.callers {
             if let Some(line) = caller.take_line() {
                 match serde_json::from_slice(&line) {
                     Ok(request) => match answer(request) {
-                        Ok(reply) => caller.say(&reply),
-                        Err(service) => caller.waits_for = Some(service),
+                        Answer::Now(reply) => caller.say(&reply),
+                        Answer::WhenStopped(service) => caller.waits_for = Some(service),
+                        Answer::Follow(reply) => {
+                            caller.follows = true;
+                            caller.say(&reply);
+                        }
                     },
                     Err(error) => {
                         caller.say(&Reply::Refused(format!("the request is not understood: {error}")));
@@ -82,7 +99,16 @@ impl Socket {
                 }
             }
         }
-        self.callers.retain_mut(|caller| caller.flush() && now - caller.since < CALLER_LIMIT);
+        let in_time = |caller: &Caller| caller.follows || now - caller.since < CALLER_LIMIT;
+        self.callers.retain_mut(|caller| caller.flush() && in_time(caller));
+    }
+
+    /// Tells everyone who follows the services what has changed.
+    pub fn tell_followers(&mut self, reply: &Reply) {
+        for caller in self.callers.iter_mut().filter(|caller| caller.follows) {
+            caller.say(reply);
+        }
+        self.callers.retain_mut(Caller::flush);
     }
 
     /// Answers everyone who waits for a service for which `stopped` is true.
@@ -98,6 +124,11 @@ impl Socket {
 }
 
 impl Caller {
+    fn new(stream: UnixStream, since: Instant) -> Self {
+        let (input, output) = (Vec::new(), Vec::new());
+        Self { stream, since, input, output, gone: false, waits_for: None, follows: false }
+    }
+
     /// Reads what is there; a complete line, if there is one now.
     fn take_line(&mut self) -> Option<Vec<u8>> {
         let mut buffer = [0; 4096];
@@ -130,10 +161,13 @@ impl Caller {
             match self.stream.write(&self.output) {
                 Ok(0) => return false,
                 Ok(written) => drop(self.output.drain(..written)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+                // Who follows and does not read is no follower any more.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return !self.gone && self.output.len() <= REQUEST_MAX_BYTES;
+                }
                 Err(_) => return false,
             }
-            if self.output.is_empty() {
+            if self.output.is_empty() && !self.follows {
                 // One request, one reply.
                 return false;
             }
@@ -170,8 +204,9 @@ mod tests {
 
         fn advance_at(&mut self, now: Instant) {
             self.socket.advance(now, |request| match request {
-                Request::Stop { service } => Err(service),
-                _ => Ok(Reply::Done),
+                Request::Stop { service } => Answer::WhenStopped(service),
+                Request::Follow => Answer::Follow(Reply::Services(Vec::new())),
+                _ => Answer::Now(Reply::Done),
             });
         }
     }
@@ -201,6 +236,31 @@ mod tests {
         assert_eq!(rig.socket.callers.len(), 1);
         rig.socket.tell_stopped(|name| name == "mail");
         assert_eq!(said(caller), "\"done\"\n");
+    }
+
+    #[test]
+    fn who_follows_hears_of_every_change_and_stays() {
+        let mut rig = Rig::new();
+        let now = Instant::now();
+        let mut follower = BufReader::new(rig.call(b"\"follow\"\n"));
+        let mut hear = || {
+            let mut line = String::new();
+            follower.read_line(&mut line).unwrap();
+            line
+        };
+        rig.advance_at(now);
+        assert_eq!(hear(), "{\"services\":[]}\n");
+        rig.advance_at(now + 2 * CALLER_LIMIT);
+        rig.socket.tell_followers(&Reply::Done);
+        assert_eq!(hear(), "\"done\"\n");
+        // One that does not read costs a bounded amount of memory.
+        for _ in 0..1_000_000 {
+            rig.socket.tell_followers(&Reply::Done);
+            if rig.socket.callers.is_empty() {
+                return;
+            }
+        }
+        panic!("a follower that does not read was kept");
     }
 
     #[test]

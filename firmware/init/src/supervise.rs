@@ -17,8 +17,8 @@ use crate::log::Log;
 use crate::power::{self, End};
 use crate::services::{TABLE, Wanted};
 use crate::shutdown::Shutdown;
-use crate::socket::Socket;
-use crate::supervised::{Supervised, describe};
+use crate::socket::{Answer, Socket};
+use crate::supervised::{Manner, Supervised, describe};
 use crate::{console, devices, last_reset};
 
 /// Longest sleep: nothing waits that long, but a lost wake-up must not last for ever.
@@ -46,6 +46,8 @@ struct Init {
     system: Option<PathBuf>,
     watchdog: Option<PathBuf>,
     complained_at: Instant,
+    /// What those who follow the services were told last.
+    told: Option<Reply>,
 }
 
 /// Supervises for ever.
@@ -77,6 +79,7 @@ impl Init {
             system: boot.system,
             watchdog: boot.board.map(|board| board.watchdog.device),
             complained_at: now,
+            told: None,
         };
         for fault in boot.faults {
             init.note("init", &fault);
@@ -138,6 +141,7 @@ impl Init {
                 self.note("init", &line);
             }
         }
+        self.tell_followers();
         self.tell_stopped();
         self.complain(now);
     }
@@ -233,7 +237,8 @@ impl Init {
             let line = self.services.iter_mut().find(ended).map(|service| {
                 let words = service.running.as_mut().and_then(Running::last_words);
                 let words = words.map_or_else(String::new, |words| format!("; its last words: {words}"));
-                service.ended(now, &describe(status)) + &words
+                let how = service.cause_of(&describe(status));
+                service.ended(now, &how) + &words
             });
             if let Some(line) = line {
                 self.note("init", &line);
@@ -247,17 +252,22 @@ impl Init {
         self.socket = Some(socket);
     }
 
-    /// The reply, or the name of the service whose end the caller waits for.
-    fn answer(&mut self, request: Request, now: Instant) -> Result<Reply, String> {
-        Ok(match request {
-            Request::Services => Reply::Services(self.services.iter().map(Supervised::report).collect()),
+    fn report(&self) -> Reply {
+        Reply::Services(self.services.iter().map(Supervised::report).collect())
+    }
+
+    fn answer(&mut self, request: Request, now: Instant) -> Answer {
+        Answer::Now(match request {
+            Request::Services => self.report(),
+            Request::Follow => return Answer::Follow(self.report()),
             Request::Log { after, lines_max } => Reply::Log(self.log.after(after, lines_max)),
             Request::Note { service, line } => {
                 self.note(&service, &line);
                 Reply::Done
             }
             Request::Start { service } => self.start(&service, now),
-            Request::Stop { service } => return self.stop(service, now),
+            Request::Stop { service } => return self.stop(service, now, Manner::Asked),
+            Request::Kill { service } => return self.stop(service, now, Manner::AtOnce),
             Request::Drill { service, kind } => self.drill(&service, kind),
             Request::PowerOff => {
                 self.end(End::Off, now, "the administrator");
@@ -290,13 +300,13 @@ impl Init {
         }
     }
 
-    fn stop(&mut self, name: String, now: Instant) -> Result<Reply, String> {
+    fn stop(&mut self, name: String, now: Instant, manner: Manner) -> Answer {
         match self.on_demand(&name) {
             Ok(service) => {
-                service.stop(now);
-                if service.is_stopped() { Ok(Reply::Done) } else { Err(name) }
+                service.stop(now, manner);
+                if service.is_stopped() { Answer::Now(Reply::Done) } else { Answer::WhenStopped(name) }
             }
-            Err(reason) => Ok(Reply::Refused(reason)),
+            Err(reason) => Answer::Now(Reply::Refused(reason)),
         }
     }
 
@@ -328,6 +338,17 @@ impl Init {
             }
         }
         Reply::Done
+    }
+
+    /// Whoever follows the services hears of a start or an end in the same round.
+    fn tell_followers(&mut self) {
+        let report = self.report();
+        if self.told.as_ref() != Some(&report)
+            && let Some(socket) = &mut self.socket
+        {
+            socket.tell_followers(&report);
+            self.told = Some(report);
+        }
     }
 
     fn tell_stopped(&mut self) {

@@ -9,6 +9,18 @@ use crate::child::Running;
 use crate::pacing::Failures;
 use crate::services::{Service, Wanted};
 
+/// A process in the kernel ends when the kernel lets it; so it is killed once more after this time.
+const KILL_AGAIN: Duration = Duration::from_secs(1);
+
+/// How a service is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// It may end what it has begun, within its limit.
+    Asked,
+    /// It is killed: it does not do what it should.
+    AtOnce,
+}
+
 /// One service over its life.
 #[derive(Debug)]
 pub struct Supervised {
@@ -52,16 +64,22 @@ impl Supervised {
         }
     }
 
-    /// Wants it no more: it is asked to end, and killed at its limit.
-    pub fn stop(&mut self, now: Instant) {
+    /// Wants it no more: it is asked to end and killed at its limit, or killed at once.
+    pub fn stop(&mut self, now: Instant, manner: Manner) {
         self.wanted = false;
         self.given_up = false;
         self.start_at = None;
-        if let Some(running) = &self.running
-            && self.kill_at.is_none()
-        {
-            running.ask_to_end();
-            self.kill_at = Some(now + self.service.stop_limit);
+        let Some(running) = &self.running else { return };
+        match manner {
+            Manner::AtOnce => {
+                running.kill();
+                self.kill_at = Some(now + KILL_AGAIN);
+            }
+            Manner::Asked if self.kill_at.is_none() => {
+                running.ask_to_end();
+                self.kill_at = Some(now + self.service.stop_limit);
+            }
+            Manner::Asked => {}
         }
     }
 
@@ -76,8 +94,7 @@ impl Supervised {
             && let Some(running) = &self.running
         {
             running.kill();
-            // Once more if it is still there then: a process in the kernel ends when the kernel lets it.
-            self.kill_at = Some(now + Duration::from_secs(1));
+            self.kill_at = Some(now + KILL_AGAIN);
             return Some(format!("{} did not end in time and was killed", self.service.name));
         }
         if self.running.is_some() || self.start_at.is_none_or(|at| at > now) {
@@ -97,6 +114,17 @@ impl Supervised {
     /// When [`Self::advance`] has something to do next.
     pub fn due_at(&self) -> Option<Instant> {
         if self.running.is_some() { self.kill_at } else { self.start_at }
+    }
+
+    /// How its process ended, with the kernel's reason where that was memory.
+    pub fn cause_of(&self, how: &str) -> String {
+        let name = self.service.name;
+        match &self.running {
+            Some(running) if running.ran_out_of_memory(name) => {
+                format!("{how}: it needed more memory than it may have")
+            }
+            _ => how.to_owned(),
+        }
     }
 
     /// Takes note that its process ended; gives back a line for the log.
@@ -173,7 +201,7 @@ mod tests {
         assert_eq!((service.due_at(), service.report().state), (None, ServiceState::Stopped));
         service.want(now);
         assert_eq!((service.due_at(), service.report().state), (Some(now), ServiceState::Waiting));
-        service.stop(now);
+        service.stop(now, Manner::Asked);
         assert!(service.is_stopped());
     }
 
@@ -213,7 +241,7 @@ mod tests {
         for _ in 0..mail().pacing.failures_max {
             service.ended(now, KILLED);
         }
-        service.stop(now);
+        service.stop(now, Manner::Asked);
         assert_eq!(service.report().state, ServiceState::Stopped);
     }
 
@@ -222,7 +250,7 @@ mod tests {
         let now = Instant::now();
         let mut service = Supervised::new(mail(), now);
         service.want(now);
-        service.stop(now);
+        service.stop(now, Manner::Asked);
         service.ended(now, KILLED);
         assert!(service.is_stopped());
         assert_eq!(service.report().restarts, 0);

@@ -109,7 +109,7 @@ pub struct Limits {
     pub progress_timeout: Duration,
     /// Time for sending one piece.
     pub send_timeout: Duration,
-    /// Time for running transactions after the order to stop.
+    /// Time for running transactions after the order to stop; whoever connects meanwhile waits as long.
     pub stop_timeout: Duration,
     /// How long other servers are waited for.
     pub relay: RelayTimes,
@@ -134,7 +134,7 @@ impl Default for Limits {
             text_timeout: Duration::from_mins(3),
             progress_timeout: Duration::from_mins(20),
             send_timeout: Duration::from_mins(1),
-            stop_timeout: Duration::from_millis(400),
+            stop_timeout: Duration::from_secs(1),
             relay: RelayTimes::default(),
         }
     }

@@ -4,13 +4,15 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use control::mail::Ports;
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockFilter, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::MailError;
 
 /// Connections that wait to be accepted, for each listener.
 const BACKLOG: i32 = 1024;
+/// The one instruction of a filter that lets nothing through (BPF_RET | BPF_K, 0 octets).
+const DROP: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 /// Silence after which the system asks whether a client is still there.
 const KEEPALIVE: std::time::Duration = std::time::Duration::from_mins(2);
 
@@ -99,6 +101,12 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
+}
+
+/// From now on nothing that comes to this listener is answered: the system drops it, and the client's own
+/// system asks again after a second, of whoever serves the address then. Connections that are there stay.
+pub(crate) fn take_nobody_new(listener: &TcpListener) -> io::Result<()> {
+    socket2::SockRef::from(listener).attach_filter(&[SockFilter::new(DROP, 0, 0, 0)])
 }
 
 /// Answers go out at once, and a client that vanished is noticed.

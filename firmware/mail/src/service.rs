@@ -1,7 +1,7 @@
 //! The running service: what all its tasks share, how it starts and how it stops.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -183,22 +183,27 @@ impl Service {
         }
     }
 
-    /// Stops in order: no new connections; messages under way, in and out, to their end, for a bounded
-    /// time; everybody else is told good-bye; everything accepted on disk.
+    /// Stops in order: whoever connects from now on waits, unanswered, for the service that comes next;
+    /// messages under way, in and out, go to their end, for a bounded time; everybody else is told
+    /// good-bye; everything accepted is on disk.
     pub async fn stop(mut self) -> Result<(), MailError> {
-        for acceptor in &self.acceptors {
-            acceptor.abort();
-        }
+        let begun = Instant::now();
         self.stop.send_replace(true);
-        for acceptor in self.acceptors {
-            let _ = acceptor.await;
-        }
         let limit = self.shared.limits.stop_timeout;
         if tokio::time::timeout(limit, self.drained.recv()).await.is_err() {
             tracing::warn!("stopping although sessions still run");
         }
+        let drained_ms = begun.elapsed().as_millis();
+        // Only now: a listener that closes answers every connection with a reset.
+        for acceptor in self.acceptors {
+            acceptor.abort();
+            let _ = acceptor.await;
+        }
         self.shared.store.close().await?;
-        tracing::info!("stopped");
+        tracing::info!(
+            "stopped in {} ms, {drained_ms} of them for what was under way",
+            begun.elapsed().as_millis()
+        );
         Ok(())
     }
 }
@@ -301,23 +306,33 @@ impl Drop for Listening {
 async fn accept(shared: Arc<Shared>, listener: TcpListener, protocols: Protocols, running: mpsc::Sender<()>) {
     shared.listening.fetch_add(1, Ordering::Relaxed);
     let _listening = Listening(Arc::clone(&shared));
+    let begin = |(stream, peer): (TcpStream, SocketAddr)| {
+        let peer = peer.ip().to_canonical();
+        tokio::spawn(serve(Arc::clone(&shared), stream, peer, protocols, running.clone()));
+    };
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                tokio::spawn(serve(
-                    Arc::clone(&shared),
-                    stream,
-                    peer.ip().to_canonical(),
-                    protocols,
-                    running.clone(),
-                ));
-            }
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shared.stop_ordered() => break,
+        };
+        match accepted {
+            Ok(accepted) => begin(accepted),
             Err(error) => {
                 tracing::warn!("a connection could not be accepted: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
+    if let Err(error) = listen::take_nobody_new(&listener) {
+        tracing::warn!("connections are refused from here on: {error}");
+        return;
+    }
+    // Who is connected already is told good-bye.
+    while let Ok(Ok(accepted)) = tokio::time::timeout(Duration::ZERO, listener.accept()).await {
+        begin(accepted);
+    }
+    drop(running);
+    std::future::pending::<()>().await;
 }
 
 /// Whose connection it is: the client's that a load balancer speaks for, or its own. None: it is not

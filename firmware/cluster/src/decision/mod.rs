@@ -143,6 +143,7 @@ impl Core {
             Event::Read { number, reading } => self.take_reading(number, reading, out),
             Event::Done { run, result } => self.take_done(run, result, out),
             Event::MailProbe { well } => self.take_mail_probe(well),
+            Event::MailIll { why, given_up } => self.take_mail_ill(why, given_up),
             Event::PublicLink { up } => self.take_public_link(up),
             Event::PathReturned => self.lease.wants_repair |= self.lease.in_force.is_some(),
             Event::WriteFenced => self.take_write_fenced(out),

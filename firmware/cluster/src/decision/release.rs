@@ -1,4 +1,5 @@
-//! Releasing the group: withdraw, halt, unmount, unreserve.
+//! Releasing the group: halt, withdraw, unmount, unreserve. The mail service is halted while the addresses
+//! are still here, so that whoever is being served hears the end of it.
 
 use super::{Core, State};
 use crate::config::{GRANT_MS, RACE_LOST_MS, RETRY_MAX_MS, RETRY_MS, STEP_TRIES_MAX};
@@ -40,7 +41,7 @@ impl Release {
 impl Core {
     pub(super) fn start_release(&mut self, why: ReleaseWhy, cause: String, out: &mut Vec<Action>) {
         self.record(Decided::Release, cause, Vec::new(), out);
-        self.state = State::Releasing(Release::new(why, Step::Withdraw, self.now));
+        self.state = State::Releasing(Release::new(why, Step::Halt, self.now));
         self.pursue_release(out);
     }
 
@@ -56,8 +57,8 @@ impl Core {
             return;
         }
         let order = match step {
-            Step::Withdraw => Some(Order::Withdraw),
             Step::Halt => Some(Order::Halt),
+            Step::Withdraw => Some(Order::Withdraw),
             // Unmounting flushes, so it waits for a proof like any other write.
             Step::Unmount => self.valid_proof().map(|proof| Order::Unmount { proof }),
             _ => self.lease.key.map(|key| Order::Unreserve { key, release: self.peer_is_harmless() }),
@@ -120,8 +121,8 @@ impl Core {
         release.begun = now;
         release.tries = 0;
         release.step = match release.step {
-            Step::Withdraw => Step::Halt,
-            Step::Halt => Step::Unmount,
+            Step::Halt => Step::Withdraw,
+            Step::Withdraw => Step::Unmount,
             Step::Unmount => Step::Unreserve,
             _ => return self.finish_release(out),
         };
@@ -153,7 +154,11 @@ impl Core {
                 self.retry_at = Some(self.now + wait_ms);
             }
             ReleaseWhy::Remount => {}
-            ReleaseWhy::Stop { id } => out.push(Action::Answer { id, result: Ok(()) }),
+            // Announced, like any hand-over: the other box need not wait for the silence.
+            ReleaseWhy::Stop { id } => {
+                self.granted_until = Some(self.now + GRANT_MS);
+                out.push(Action::Answer { id, result: Ok(()) });
+            }
         }
         self.record(Decided::Released, release.why.to_string(), release.phases, out);
     }

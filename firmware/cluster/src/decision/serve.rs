@@ -13,6 +13,8 @@ pub(super) struct Serving {
     /// The mail service failed too often.
     pub mail_failed: bool,
     probes_failed: u32,
+    /// What was said of the mail service last, where it was more than a failed probe.
+    illness: Option<String>,
     restarts: u32,
     /// The restarts are counted from here on.
     restarts_since: Time,
@@ -26,6 +28,7 @@ impl Serving {
             since: now,
             mail_failed: false,
             probes_failed: 0,
+            illness: None,
             restarts: 0,
             restarts_since: now,
             restart: None,
@@ -44,8 +47,23 @@ impl Core {
         if well {
             serving.probes_failed = 0;
             serving.mail_failed = false;
+            serving.illness = None;
         } else {
             serving.probes_failed = serving.probes_failed.saturating_add(1);
+        }
+    }
+
+    /// Somebody who looked closely says so: that counts at once.
+    pub(super) fn take_mail_ill(&mut self, why: String, given_up: bool) {
+        let State::Active(serving) = &mut self.state else { return };
+        if serving.restart.is_some() || self.lease.lapsed_at.is_some() {
+            return;
+        }
+        serving.probes_failed = MAIL_PROBES_MAX;
+        serving.illness = Some(why);
+        if given_up {
+            serving.restarts = MAIL_RESTARTS_MAX;
+            serving.restarts_since = self.now;
         }
     }
 
@@ -111,13 +129,13 @@ impl Core {
         let run = self.next_run();
         let now = self.now;
         let State::Active(serving) = &mut self.state else { return };
-        let failed = serving.probes_failed;
+        let (failed, illness) = (serving.probes_failed, serving.illness.take());
         serving.probes_failed = 0;
         serving.restarts += 1;
         serving.restart = Some((run, now));
         let deadline_ms = Step::RestartMail.deadline_ms();
         out.push(Action::Run { run, order: Order::RestartMail { proof }, deadline_ms });
-        let cause = format!("the mail service failed {failed} probes in a row");
+        let cause = illness.unwrap_or_else(|| format!("the mail service failed {failed} probes in a row"));
         self.record(Decided::RestartMail, cause, Vec::new(), out);
     }
 
@@ -130,7 +148,10 @@ impl Core {
             let hold_ms = (HOLD_DOWN_MS << self.mail_failures.min(8)).min(HOLD_DOWN_MAX_MS);
             self.mail_failures = self.mail_failures.saturating_add(1);
             self.mail_hold_until = Some(now + hold_ms);
-            let cause = format!("{MAIL_RESTARTS_MAX} restarts did not bring the mail service back");
+            let mut cause = "restarts on the spot did not bring the mail service back".to_owned();
+            if let Some(illness) = &serving.illness {
+                cause = format!("{cause}: {illness}");
+            }
             self.last_fault = Some(cause.clone());
             self.record(Decided::CannotServe, cause, Vec::new(), out);
         }

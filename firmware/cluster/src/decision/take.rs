@@ -189,8 +189,7 @@ impl Core {
     pub(super) fn undo_take(&mut self, why: ReleaseWhy, cause: String, out: &mut Vec<Action>) {
         let State::Taking(take) = &self.state else { return };
         let from = match take.step {
-            Step::Announce => Step::Withdraw,
-            Step::Recover | Step::Serve => Step::Halt,
+            Step::Announce | Step::Recover | Step::Serve => Step::Halt,
             Step::Mount => Step::Unmount,
             Step::Fence
             | Step::Prove

@@ -1,0 +1,40 @@
+//! One question to the mail service.
+
+use std::path::Path;
+use std::time::Duration;
+
+use control::MAIL_SOCKET;
+use control::mail::{Reply, Request};
+use control::wire::WireError;
+use crossbeam_channel::{Receiver, Sender};
+
+/// Longest wait for an answer; the sentry has judged the service before.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// Why a question had no good answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// Nobody listens where it should.
+    NobodyListens,
+    /// It answered, and not as it should.
+    Wrong(String),
+}
+
+/// Puts a question whenever one is `asked`, and hands on what came of it under its number.
+pub fn run(asked: &Receiver<u32>, answer: &Sender<(u32, Result<(), Fault>)>) {
+    for number in asked {
+        if answer.send((number, put())).is_err() {
+            return;
+        }
+    }
+}
+
+fn put() -> Result<(), Fault> {
+    match control::wire::call(Path::new(MAIL_SOCKET), &Request::Health, ANSWER_MAX) {
+        Ok(Reply::Healthy { .. }) => Ok(()),
+        Ok(Reply::Refused(reason)) => Err(Fault::Wrong(reason)),
+        Ok(_) => Err(Fault::Wrong("it gave an answer to another question".to_owned())),
+        Err(WireError::NotRunning { .. }) => Err(Fault::NobodyListens),
+        Err(error) => Err(Fault::Wrong(error.to_string())),
+    }
+}
