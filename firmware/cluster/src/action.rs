@@ -172,7 +172,7 @@ impl Step {
     }
 
     /// Stable word, as in records and status.
-    pub fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Fence => "fence",
             Self::Prove => "prove",

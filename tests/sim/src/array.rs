@@ -1,7 +1,7 @@
 //! The array: persistent reservations as SPC-4 5.12 has them for type 5, two slots, and a judge that
 //! sees every write it lets through.
 
-use cluster::{Beat, Holder, Key, Node, Reading, ReservationType, Time};
+use cluster::{Holder, Key, Node, Reading, ReservationType, Time};
 
 use crate::Flaw;
 
@@ -18,7 +18,7 @@ pub struct Array {
     registrations: Vec<(Nexus, u64)>,
     holder: Option<Nexus>,
     attentions: Vec<Nexus>,
-    slots: [Option<Beat>; 2],
+    slots: [Vec<u8>; 2],
     /// Ownerships so far: each fence that was won begins one.
     pub ownerships: u64,
     /// The newest ownership of any write that was let through.
@@ -37,7 +37,7 @@ impl Array {
             registrations: Vec::new(),
             holder: None,
             attentions: Vec::new(),
-            slots: [None; 2],
+            slots: [Vec::new(), Vec::new()],
             ownerships: 0,
             written_by: 0,
             store_epoch: 0,
@@ -51,6 +51,25 @@ impl Array {
         self.attentions.extend(self.registrations.iter().map(|(nexus, _)| *nexus));
         self.registrations.clear();
         self.holder = None;
+    }
+
+    /// CLEAR by a third initiator (SPC-4 5.12.11.3): every registration goes, everybody is told.
+    pub fn clear(&mut self) {
+        self.forget_reservations();
+    }
+
+    /// A unit attention for every initiator of the pair.
+    pub fn alert(&mut self, nexus: impl Iterator<Item = Nexus>) {
+        self.attentions.extend(nexus);
+    }
+
+    /// A third initiator registers `key` and takes whatever reservation there is.
+    pub fn steal(&mut self, stranger: Nexus, key: u64) {
+        self.register(stranger, key);
+        match self.holder.and_then(|holder| self.key_of(holder)) {
+            Some(over) => drop(self.preempt(stranger, over)),
+            None => drop(self.reserve(stranger)),
+        }
     }
 
     /// Whether a unit attention waits for `nexus`; it is told once.
@@ -122,14 +141,20 @@ impl Array {
         self.holder.is_none() || self.key_of(nexus).is_some()
     }
 
-    /// Both slots.
-    pub fn slots(&self) -> [Option<Beat>; 2] {
-        self.slots
+    /// Both slots; what is behind the last byte is zero.
+    pub fn slots(&self) -> [Vec<u8>; 2] {
+        self.slots.clone()
     }
 
-    /// Puts a beat into a slot; the caller has asked [`Array::may_write`].
-    pub fn put_slot(&mut self, node: Node, beat: Beat) {
-        self.slots[node as usize] = Some(beat);
+    /// Puts a frame into a slot; the caller has asked [`Array::may_write`]. With `torn`, so many bytes
+    /// of it arrive, and the rest is what was there before.
+    pub fn put_slot(&mut self, node: Node, frame: &[u8], torn: Option<usize>) {
+        let slot = &mut self.slots[node as usize];
+        let arrives = torn.unwrap_or(frame.len()).min(frame.len());
+        if torn.is_none() || slot.len() < arrives {
+            slot.resize(arrives, 0);
+        }
+        slot[..arrives].copy_from_slice(&frame[..arrives]);
     }
 
     /// One line for the trace.

@@ -1,12 +1,15 @@
 //! What must hold at all times, judged from what really happened, not from what the cores believe.
 
-use cluster::{Beat, HandOver, Medium, Role, Time};
+use cluster::{Beat, HandOver, Medium, Role, Step, Time};
 
 use crate::host::Host;
 use crate::world::TIMING;
 
 /// A lapse is noticed at the next turn of the loop; in a starved box that takes this long at most.
 const TURN_MAX_MS: u64 = 500;
+
+/// Releasing after a failed take can come to the step that was under way.
+const STEP_ROUNDS_MAX: u64 = 2;
 
 /// The checks and what they remember.
 #[derive(Debug, Default)]
@@ -20,6 +23,7 @@ pub(crate) struct Checks {
     heard: [[Option<(Time, Beat)>; Medium::ALL.len()]; 2],
     slot_known: [bool; 2],
     both_since: Option<u64>,
+    step_since: [Option<(Step, Time)>; 2],
 }
 
 impl Checks {
@@ -31,6 +35,21 @@ impl Checks {
     pub fn forget(&mut self, node: usize) {
         self.heard[node] = [None; Medium::ALL.len()];
         self.slot_known[node] = false;
+        self.step_since[node] = None;
+    }
+
+    /// A box is in `step`: each has its bound, and ends within it by the box's own clock.
+    pub fn step(&mut self, node: usize, clock: Time, step: Option<Step>, undisturbed: bool) {
+        let since = &mut self.step_since[node];
+        match (step, *since) {
+            (Some(step), Some((known, at))) if step == known => {
+                let took = clock.since_ms(at);
+                if undisturbed && took > step.deadline_ms() * STEP_ROUNDS_MAX + TURN_MAX_MS {
+                    self.violate(format!("box {node} has been in the step {step} for {took} ms"));
+                }
+            }
+            (step, _) => *since = step.map(|step| (step, clock)),
+        }
     }
 
     pub fn heard(&mut self, node: usize, clock: Time, medium: Medium, beat: &Beat) {

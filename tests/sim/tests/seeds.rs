@@ -1,26 +1,40 @@
 //! Ten thousand runs, and proof that the checks can fail.
 
-use sim::{Flaw, RETURN_MAX_MS, run, run_many};
+use sim::{Flaw, Kind, Plan, RETURN_MAX_MS, Setting, play, run, run_many, shrink};
 
 const SEEDS: u64 = 10_000;
 
 #[test]
 fn in_ten_thousand_runs_there_are_never_two_writers_and_service_always_returns() {
-    let reports = run_many(0, SEEDS, Flaw::None).unwrap_or_else(|violation| {
+    let summary = run_many(0, SEEDS, Flaw::None).unwrap_or_else(|violation| {
         panic!("{violation}\nreplay: cargo run -p sim -- --seed {} --trace", violation.seed)
     });
+    let reports = &summary.reports;
     assert_eq!(reports.len() as u64, SEEDS);
     // A simulator in which nothing happens proves nothing.
     assert!(reports.iter().map(|report| report.takes).sum::<u64>() > 2 * SEEDS);
     assert!(reports.iter().map(|report| report.resets).sum::<u64>() > SEEDS / 10);
     assert!(reports.iter().map(|report| report.writes_refused).sum::<u64>() > SEEDS / 100);
     assert!(reports.iter().all(|report| report.returned_ms <= RETURN_MAX_MS));
+    for kind in Kind::ALL {
+        let count = summary.coverage.of("faults", &kind.word());
+        assert!(count > SEEDS / 100, "{} happened {count} times only", kind.word());
+    }
 }
 
 #[test]
 fn a_seed_always_gives_the_same_run() {
     for seed in 0..20 {
-        assert_eq!(run(seed, Flaw::None, false), run(seed, Flaw::None, false));
+        assert_eq!(run(seed, Setting::default()), run(seed, Setting::default()));
+    }
+}
+
+#[test]
+fn a_plan_for_the_lab_runs_to_its_end() {
+    for seed in 0..100 {
+        let outcome = play(&Plan::for_lab(seed), Setting::default());
+        assert_eq!(outcome.violation, None);
+        assert!(outcome.decisions.iter().any(|decision| decision.decision == "taken"));
     }
 }
 
@@ -38,7 +52,11 @@ fn a_box_that_does_not_hold_still_is_found_out() {
 }
 
 #[test]
-fn a_core_that_takes_from_a_living_owner_is_found_out() {
+fn a_core_that_takes_from_a_living_owner_is_found_out_and_the_plan_shrinks() {
     let violation = run_many(0, 500, Flaw::BeatsDropped).unwrap_err();
     assert!(violation.what.contains("takes though the other one said"), "{violation}");
+    let (plan, setting) = (Plan::draw(violation.seed), Setting { flaw: Flaw::BeatsDropped, trace: false });
+    let least = shrink(&plan, setting);
+    assert!(least.faults.len() < plan.faults.len());
+    assert_eq!(play(&least, setting).violation.unwrap().kind(), violation.kind());
 }
