@@ -78,10 +78,10 @@ pub fn import(
         Desk { options, sockets, out, tally: Tally::default(), waiting: Vec::new(), waiting_bytes: 0 };
     let mut told = 0;
     while let Some(row) = rows.next_row().map_err(unreadable)? {
-        let cells = row.cells.and_then(|cells| {
+        let cells = row.cells.map(|cells| {
             let text = |cell: &Vec<u8>| csv::text(cell, encoding);
             // What is not text in the encoding is said below.
-            Ok(cells.iter().map(text).collect::<Option<Vec<_>>>())
+            cells.iter().map(text).collect::<Option<Vec<_>>>()
         });
         let cells = match cells {
             Ok(Some(cells)) => cells,

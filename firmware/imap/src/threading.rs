@@ -193,7 +193,7 @@ impl<'a> Forest<'a> {
     }
 
     /// All nodes below the roots, every child behind its parent.
-    fn from_the_roots(&self) -> Vec<usize> {
+    fn all_below_the_roots(&self) -> Vec<usize> {
         let mut order = self.roots.clone();
         let mut at = 0;
         while let Some(&node) = order.get(at) {
@@ -206,7 +206,7 @@ impl<'a> Forest<'a> {
     /// Step 3: dummies without children go, others give their children to whom they belong to. A dummy
     /// that holds several together at the top stays.
     fn prune(&mut self) {
-        for node in self.from_the_roots().into_iter().rev() {
+        for node in self.all_below_the_roots().into_iter().rev() {
             let children = std::mem::take(&mut self.nodes[node].children);
             self.nodes[node].children = self.without_dummies(children, false);
         }
@@ -307,7 +307,7 @@ impl<'a> Forest<'a> {
     /// Step 6: siblings of every level by age, then the answer.
     fn write(&mut self) -> String {
         // Children first: a dummy is as old as its first child.
-        for node in self.from_the_roots().into_iter().rev() {
+        for node in self.all_below_the_roots().into_iter().rev() {
             self.sort_siblings(node);
         }
         self.sort_roots();

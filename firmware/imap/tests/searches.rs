@@ -59,7 +59,7 @@ impl Dice {
     }
 
     fn phrase(&mut self) -> String {
-        let words: Vec<&str> = (0..1 + self.below(6)).map(|_| self.pick(WORDS)).collect();
+        let words: Vec<&str> = (0..=self.below(6)).map(|_| self.pick(WORDS)).collect();
         words.join(" ")
     }
 }

@@ -71,7 +71,7 @@ impl Tester {
 
     /// Sends a command and takes its answer; the tagged response.
     async fn run(&mut self, command: &str) -> String {
-        self.model.command = command.to_owned();
+        command.clone_into(&mut self.model.command);
         let answer = self.client.command(command).await;
         for line in &answer.untagged {
             self.model.hear(line);
@@ -164,7 +164,7 @@ impl Tester {
                 }
             }
             15 => {
-                self.model.command = "IDLE".to_owned();
+                "IDLE".clone_into(&mut self.model.command);
                 self.client.send("i IDLE\r\n").await;
                 tokio::time::sleep(std::time::Duration::from_millis(self.dice.roll(20) as u64)).await;
                 self.client.send("DONE\r\n").await;

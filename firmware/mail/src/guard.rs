@@ -121,10 +121,10 @@ impl Guard {
     pub(crate) fn admit(&self, peer: IpAddr, user: &str, now: Instant) -> Verdict {
         let (host, account) = (network(peer), self.account(user));
         let mut tables = self.tables();
-        if let Some(known) = tables.known.get_mut(&(host, account)) {
-            if now.saturating_duration_since(known.last) < KNOWN_FOR {
-                return known.take_turn(KNOWN.pause(known.count), now);
-            }
+        if let Some(known) = tables.known.get_mut(&(host, account))
+            && now.saturating_duration_since(known.last) < KNOWN_FOR
+        {
+            return known.take_turn(KNOWN.pause(known.count), now);
         }
         let of_others = pause(&tables.wide, &wide_network(peer), WIDE, now).max(pause(
             &tables.accounts,

@@ -25,16 +25,15 @@ pub(crate) struct Rewriting {
 impl Rewriting {
     /// With the store's key, which is made on first use.
     pub(crate) async fn open(store: &Store) -> Result<Self, StoreError> {
-        let secret = match store.setting(SETTING)? {
-            Some(secret) => secret,
-            None => {
-                let mut bytes = [0; 32];
-                ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
-                    .map_err(|_| StoreError::Io(std::io::Error::other("the system has no randomness")))?;
-                let secret = sasl::encode(&bytes);
-                store.set_setting(SETTING, Some(&secret)).await?;
-                secret
-            }
+        let secret = if let Some(secret) = store.setting(SETTING)? {
+            secret
+        } else {
+            let mut bytes = [0; 32];
+            ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
+                .map_err(|_| StoreError::Io(std::io::Error::other("the system has no randomness")))?;
+            let secret = sasl::encode(&bytes);
+            store.set_setting(SETTING, Some(&secret)).await?;
+            secret
         };
         Ok(Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()) })
     }

@@ -218,7 +218,7 @@ fn who_does_not_read_the_answers_gets_no_more_of_them() {
         }
     }
     let grown = resident_kib().saturating_sub(before);
-    println!("20 greedy clients: {} KiB more", grown);
+    println!("20 greedy clients: {grown} KiB more");
     // A message of 2 MiB each for those that asked for it, and little more.
     assert!(grown < 96 * 1024, "{grown} KiB more");
     drop(held);

@@ -3,7 +3,7 @@
 
 mod house;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use house::{Client, House, IMAP, PASSWORD, POP3S};
 
@@ -29,7 +29,7 @@ fn file(house: &House, name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-fn import(house: &House, path: &PathBuf, flags: &[&str]) -> (i32, serde_json::Value) {
+fn import(house: &House, path: &Path, flags: &[&str]) -> (i32, serde_json::Value) {
     let mut words = vec!["user", "import", path.to_str().unwrap(), "--json"];
     words.extend(flags);
     let (code, out, errors) = twinmail(house, &words);

@@ -110,7 +110,7 @@ impl Dispatch {
     }
 
     /// Gives the next session away.
-    pub fn next(&mut self) -> Option<String> {
+    pub fn give_session(&mut self) -> Option<String> {
         if self.sessions >= self.limits.sessions_max {
             return None;
         }

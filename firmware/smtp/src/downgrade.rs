@@ -185,8 +185,7 @@ fn is_lines(text: &[u8]) -> bool {
 
 /// Quoted-printable (RFC 2045 6.7).
 fn quote(text: &[u8], out: &mut Vec<u8>) {
-    let mut lines = text.split_inclusive(|octet| *octet == b'\n').peekable();
-    while let Some(line) = lines.next() {
+    for line in text.split_inclusive(|octet| *octet == b'\n') {
         let (content, end) = match line.strip_suffix(b"\r\n") {
             Some(content) => (content, &b"\r\n"[..]),
             None => (line, &b""[..]),

@@ -162,7 +162,7 @@ async fn work(dir: &Path) {
                     let delivery = Delivery { body, internal_date_s: 0, recipients, outgoing: None };
                     match store.deliver(delivery).await {
                         Ok(delivered) if delivered.recipients.iter().all(Result::is_ok) => {
-                            say(&number.to_string())
+                            say(&number.to_string());
                         }
                         Err(StoreError::DiskFull) => say("refused"),
                         Err(StoreError::Failed(_)) => return,

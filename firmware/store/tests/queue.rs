@@ -1,5 +1,7 @@
 //! The outgoing queue.
 
+#![allow(clippy::unwrap_used)]
+
 mod fixture;
 
 use std::collections::HashSet;

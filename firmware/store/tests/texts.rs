@@ -1,5 +1,7 @@
 //! The full-text index: what it says of bodies is what a plain look at them says.
 
+#![allow(clippy::unwrap_used)]
+
 mod fixture;
 
 use std::time::Duration;
@@ -211,7 +213,7 @@ async fn an_index_that_is_lost_damaged_or_foreign_is_made_anew() {
     assert_eq!(compare(&t.store, inbox), decided);
 
     // Of another life of this store: its numbers may mean other bodies.
-    closed_meanwhile(&mut t, || drop(std::fs::copy(&old, &path).unwrap())).await;
+    closed_meanwhile(&mut t, || _ = std::fs::copy(&old, &path).unwrap()).await;
     indexed(&t.store).await;
     assert_eq!(compare(&t.store, inbox), decided);
 

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 /// Longest wait for one answer.
-const ANSWER_WAIT: Duration = Duration::from_secs(120);
+const ANSWER_WAIT: Duration = Duration::from_mins(2);
 
 /// A line-oriented connection on loopback.
 pub struct Connection {

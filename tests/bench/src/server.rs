@@ -17,7 +17,7 @@ pub const DOMAIN: &str = "bench.test";
 /// Password of the accounts.
 pub const PASSWORD: &str = "pass-of-bench";
 
-const START_WAIT: Duration = Duration::from_secs(60);
+const START_WAIT: Duration = Duration::from_mins(1);
 
 /// A server that runs.
 pub struct Server {

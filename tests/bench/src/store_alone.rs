@@ -23,7 +23,8 @@ const DURATION: Duration = Duration::from_secs(10);
 pub fn measure(texts: &Texts) -> Result<Figure, String> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let figure = runtime.map_err(|e| e.to_string())?.block_on(async {
+
+    runtime.map_err(|e| e.to_string())?.block_on(async {
         let store = Store::open(folder.path(), 1).map_err(|e| e.to_string())?;
         store.add_domain(server::DOMAIN).await.map_err(|e| e.to_string())?;
         let mut accounts = Vec::new();
@@ -66,8 +67,7 @@ pub fn measure(texts: &Texts) -> Result<Figure, String> {
             cpu_s_per_1000: Some(cpu_s / done as f64 * 1000.0),
             ..Figure::plain(NAME, done as f64 / wall_s, "msg/s", Better::More)
         })
-    });
-    figure
+    })
 }
 
 fn own_cpu_s() -> f64 {

@@ -129,7 +129,7 @@ fn versions_are_decided_in_one_place() {
     let mut faults = find(&manifests, |_, line| {
         let value = line.split_once('=').map(|(_, value)| value.trim());
         let pinned =
-            value.is_some_and(|v| v.starts_with("\"") && v[1..].starts_with(|c: char| c.is_ascii_digit()));
+            value.is_some_and(|v| v.starts_with('"') && v[1..].starts_with(|c: char| c.is_ascii_digit()));
         pinned || line.contains("version = \"")
     });
     for manifest in &manifests {
@@ -166,7 +166,9 @@ fn only_named_rooms_may_be_unsafe() {
 #[test]
 fn pages_link_only_to_what_is_there() {
     let mut faults = Vec::new();
-    for page in tracked_files().iter().filter(|file| file.path.ends_with(".md")) {
+    for page in
+        tracked_files().iter().filter(|file| Path::new(&file.path).extension().is_some_and(|end| end == "md"))
+    {
         let folder = root().join(Path::new(&page.path).parent().unwrap_or(Path::new("")));
         for (number, line) in page.lines() {
             for link in line.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {

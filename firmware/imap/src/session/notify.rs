@@ -390,15 +390,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         };
         let utf8 = self.enabled.utf8();
         let mut line = Vec::new();
-        match listing::list(&visible.mailboxes, &visible.subscriptions, &request).first() {
-            Some(listed) => listed.write("LIST", utf8, &mut line),
-            None => {
-                let subscribed = visible.subscriptions.iter().any(|one| one.name == name);
-                let attribute = if subscribed { " \\Subscribed" } else { "" };
-                let _ = write!(line, "* LIST (\\NonExistent{attribute}) \"/\" ");
-                write_mailbox(&mut line, name, utf8);
-                line.extend_from_slice(b"\r\n");
-            }
+        if let Some(listed) = listing::list(&visible.mailboxes, &visible.subscriptions, &request).first() {
+            listed.write("LIST", utf8, &mut line);
+        } else {
+            let subscribed = visible.subscriptions.iter().any(|one| one.name == name);
+            let attribute = if subscribed { " \\Subscribed" } else { "" };
+            let _ = write!(line, "* LIST (\\NonExistent{attribute}) \"/\" ");
+            write_mailbox(&mut line, name, utf8);
+            line.extend_from_slice(b"\r\n");
         }
         if let Some(old) = old {
             line.truncate(line.len().saturating_sub(2));

@@ -95,12 +95,11 @@ impl Authenticator {
         let resolver = self.resolver.as_ref().filter(|_| is_public(question.peer))?;
         let results = Results::new(&self.host_name);
         let checks = self.check_with(resolver, &question, results.clone());
-        Some(match tokio::time::timeout(CHECK_TIMEOUT, checks).await {
-            Ok(findings) => findings,
-            Err(_) => {
-                tracing::info!("checks of a message from {} took too long", question.peer);
-                Findings { field: results.gave_up(), wish: Wish::Deliver, sender: SenderIs::Unknown }
-            }
+        Some(if let Ok(findings) = tokio::time::timeout(CHECK_TIMEOUT, checks).await {
+            findings
+        } else {
+            tracing::info!("checks of a message from {} took too long", question.peer);
+            Findings { field: results.gave_up(), wish: Wish::Deliver, sender: SenderIs::Unknown }
         })
     }
 

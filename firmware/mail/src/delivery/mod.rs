@@ -132,8 +132,8 @@ impl DeliveryDesk {
             IpAddr::V4(v4) => recipient.domain == format!("[{v4}]"),
             IpAddr::V6(v6) => recipient.domain == format!("[IPv6:{v6}]"),
         };
-        let elsewhere = !recipient.domain.is_empty()
-            && !(recipient.is_literal() && self.addresses.iter().any(own_literal));
+        let elsewhere = !(recipient.domain.is_empty()
+            || recipient.is_literal() && self.addresses.iter().any(own_literal));
         if elsewhere {
             return Ok(recipient.to_string());
         }
@@ -190,7 +190,7 @@ impl DeliveryDesk {
             stop_loops(&mut incoming)?;
         }
         let mut refused = Refused::default();
-        let locals = self.who_takes(&incoming, &mut refused)?;
+        let locals = Self::who_takes(&incoming, &mut refused)?;
         let now_ms = unix_ms();
         let message = Bytes::from(std::mem::take(&mut incoming.message));
         let leaving = parting::direct(&incoming, sender, &message, &locals, now_ms);
@@ -242,7 +242,6 @@ impl DeliveryDesk {
 
     /// The accounts that get a copy, each once; those that the size or an attachment keeps out are noted.
     fn who_takes(
-        &self,
         incoming: &Incoming<Destination>,
         refused: &mut Refused,
     ) -> Result<BTreeMap<i64, Addressee>, Refusal> {

@@ -169,15 +169,14 @@ impl Connector {
                 let text = format!("{} cannot be reached: {last}", host.name.trim_end_matches('.'));
                 return Err(Reply::with_text(451, "4.4.1", text));
             }
-            let joined = match timeout(STAGGER, attempts.join_next()).await {
-                Ok(joined) => joined,
-                Err(_) => {
-                    self.begin_attempt(&mut attempts, addresses, port, &mut last);
-                    if !addresses.is_empty() {
-                        continue;
-                    }
-                    attempts.join_next().await
+            let joined = if let Ok(joined) = timeout(STAGGER, attempts.join_next()).await {
+                joined
+            } else {
+                self.begin_attempt(&mut attempts, addresses, port, &mut last);
+                if !addresses.is_empty() {
+                    continue;
                 }
+                attempts.join_next().await
             };
             match joined {
                 Some(Ok((address, Ok(stream)))) => return Ok((stream, address)),

@@ -105,7 +105,7 @@ impl Session {
             }
         }
         if let Some(connection) = self.connection.take() {
-            self.worker.put_back(connection).await;
+            self.worker.put_back(connection);
         }
     }
 
@@ -266,22 +266,19 @@ impl Session {
                 self.connection = Some(connection);
                 return Ok(());
             }
-            Some(other) => self.worker.put_back(other).await,
+            Some(other) => self.worker.put_back(other),
             None => {}
         }
         let route = self.way().await?;
-        self.connection = Some(match self.idle(&route, demand).await {
-            Some(connection) => {
-                count(&self.worker.counters.sessions_reused, 1);
-                connection
-            }
-            None => {
-                let opened = self.worker.connector.open(&route, demand).await;
-                // The next try asks the name servers anew.
-                let connection = opened.inspect_err(|_| self.route = None)?;
-                count(&self.worker.counters.sessions_out, 1);
-                connection
-            }
+        self.connection = Some(if let Some(connection) = self.idle(&route, demand).await {
+            count(&self.worker.counters.sessions_reused, 1);
+            connection
+        } else {
+            let opened = self.worker.connector.open(&route, demand).await;
+            // The next try asks the name servers anew.
+            let connection = opened.inspect_err(|_| self.route = None)?;
+            count(&self.worker.counters.sessions_out, 1);
+            connection
         });
         Ok(())
     }
@@ -344,7 +341,7 @@ impl Worker {
     }
 
     /// Keeps a session for the next message, or closes it.
-    async fn put_back(&self, mut connection: Connection) {
+    fn put_back(&self, mut connection: Connection) {
         connection.idle_since = Instant::now();
         if let Some(connection) = self.pool.keep(connection) {
             tokio::spawn(connection.close());

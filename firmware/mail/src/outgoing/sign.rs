@@ -95,7 +95,7 @@ impl Signer {
         let ready = active.filter_map(|key| {
             make_ready(domain, key)
                 .inspect_err(|error| {
-                    tracing::error!("key {} of {domain} cannot be used: {error}", key.selector)
+                    tracing::error!("key {} of {domain} cannot be used: {error}", key.selector);
                 })
                 .ok()
         });

@@ -112,7 +112,7 @@ impl Worker {
         }
         let max = if self.smarthost().is_some() { SMARTHOST_SESSIONS_MAX } else { usize::MAX };
         while self.dispatch().sessions() < max {
-            let Some(destination) = self.dispatch().next() else { break };
+            let Some(destination) = self.dispatch().give_session() else { break };
             sessions.spawn(Session::new(self.clone(), destination).run(stop.clone()));
         }
         let dispatch = self.dispatch();

@@ -69,13 +69,12 @@ impl Passwords {
         counters: Arc<Counters>,
         admission: Arc<Admission>,
     ) -> Result<Self, MailError> {
-        let salt_secret = match store.setting(SALT_SECRET)? {
-            Some(secret) => secret,
-            None => {
-                let secret = sasl::encode(&random::<32>()?);
-                store.set_setting(SALT_SECRET, Some(&secret)).await?;
-                secret
-            }
+        let salt_secret = if let Some(secret) = store.setting(SALT_SECRET)? {
+            secret
+        } else {
+            let secret = sasl::encode(&random::<32>()?);
+            store.set_setting(SALT_SECRET, Some(&secret)).await?;
+            secret
         };
         Ok(Self {
             store,
@@ -185,10 +184,10 @@ impl Passwords {
         if password.len() > PASSWORD_MAX_BYTES {
             return Ok(false);
         }
-        if let Some(account) = account {
-            if self.is_app_password(account, password)? {
-                return Ok(true);
-            }
+        if let Some(account) = account
+            && self.is_app_password(account, password)?
+        {
+            return Ok(true);
         }
         let record = account.map_or_else(Record::nobody, |account| Record::read(&account.password));
         let weak = record.is_weak();

@@ -92,13 +92,12 @@ impl Shell {
     /// Waits for the client; none when the session was ended instead.
     async fn hear(&mut self, wire: &mut Wire, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         let limits = &self.shared.limits;
-        let limit = match &self.open {
-            Some(_) => limits.command_timeout * 2,
+        let limit = if self.open.is_some() {
+            limits.command_timeout * 2
+        } else {
             // However it trickles, it must come to a login.
-            None => {
-                let left = limits.progress_timeout.saturating_sub(self.begun.elapsed());
-                self.shared.admission.patience(limits.greeting_timeout).min(left)
-            }
+            let left = limits.progress_timeout.saturating_sub(self.begun.elapsed());
+            self.shared.admission.patience(limits.greeting_timeout).min(left)
         };
         let taken_away = async {
             match &self.open {

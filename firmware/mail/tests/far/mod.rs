@@ -136,7 +136,7 @@ fn act(writer: &mut TcpStream, act: Act, usual: &str) -> bool {
         Act::SayAndClose(said) => (said, false),
         Act::Close => return false,
         Act::Hang => {
-            std::thread::sleep(Duration::from_secs(120));
+            std::thread::sleep(Duration::from_mins(2));
             return false;
         }
     };

@@ -250,7 +250,7 @@ impl Client {
         socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
         socket.connect(&target.into()).unwrap();
         let stream = TcpStream::from(socket);
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         Self { stream: BufReader::new(Stream::Clear(stream)) }
     }
 

@@ -40,7 +40,7 @@ fn run(limits: Limits, worlds: &mut BTreeMap<String, World>) -> u64 {
         for (name, _) in ended {
             step(&mut dispatch, worlds.get_mut(&name).unwrap(), &name, now);
         }
-        while let Some(name) = dispatch.next() {
+        while let Some(name) = dispatch.give_session() {
             let world = worlds.get_mut(&name).unwrap();
             let running = 1 + sessions.iter().filter(|(other, _)| *other == name).count();
             world.most_sessions = world.most_sessions.max(running);
@@ -122,7 +122,7 @@ fn who_says_that_it_is_too_much_gets_less_and_still_everything() {
     assert_eq!(worlds["busy.test"].waiting, 0);
     let mut dispatch = Dispatch::new(Limits::default());
     dispatch.offer("a.test");
-    let first: Vec<_> = std::iter::from_fn(|| dispatch.next()).collect();
+    let first: Vec<_> = std::iter::from_fn(|| dispatch.give_session()).collect();
     assert_eq!(first.len(), 4);
     for _ in 0..5 {
         dispatch.progress("a.test", Went::TooMuch);
@@ -130,7 +130,7 @@ fn who_says_that_it_is_too_much_gets_less_and_still_everything() {
     for _ in 0..4 {
         dispatch.done("a.test");
     }
-    assert_eq!(std::iter::from_fn(|| dispatch.next()).count(), 1);
+    assert_eq!(std::iter::from_fn(|| dispatch.give_session()).count(), 1);
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn what_is_idle_is_forgotten_and_the_known_are_bounded() {
     }
     assert_eq!(dispatch.room(), 0);
     for name in ["a", "b", "c"] {
-        assert_eq!(dispatch.next().as_deref(), Some(name));
+        assert_eq!(dispatch.give_session().as_deref(), Some(name));
     }
     dispatch.progress("b", Went::Idle);
     dispatch.done("b");

@@ -1,6 +1,6 @@
 //! The outgoing queue: changes.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use rusqlite::params;
 
@@ -39,7 +39,7 @@ impl Ledger {
         )?;
         let message = self.database.last_insert_rowid();
         let mut first = None;
-        let mut destinations = BTreeMap::new();
+        let mut destinations = BTreeSet::new();
         for recipient in &outgoing.recipients {
             let destination = destination_of(&recipient.address);
             self.run(
@@ -58,9 +58,9 @@ impl Ledger {
                 ],
             )?;
             first.get_or_insert(QueueId(self.database.last_insert_rowid() as u64));
-            destinations.insert(destination, ());
+            destinations.insert(destination);
         }
-        for name in destinations.keys() {
+        for name in &destinations {
             self.run(
                 "INSERT INTO destinations (name, ready_ms) VALUES (?1, ?2) ON CONFLICT (name)
                  DO UPDATE SET ready_ms = max(not_before_ms, min(ready_ms, excluded.ready_ms))",
@@ -73,7 +73,7 @@ impl Ledger {
 
     /// Records outcomes, and delivers the notices about them, together or not at all.
     pub fn settle(&mut self, settled: &Settled) -> Result<Vec<Delivered>, StoreError> {
-        let mut destinations = BTreeMap::new();
+        let mut destinations = BTreeSet::new();
         for settlement in &settled.outcomes {
             let destination = match &settlement.outcome {
                 Outcome::Finished => self.finish(settlement.id)?,
@@ -100,14 +100,14 @@ impl Ledger {
                 }
             };
             if let Some(destination) = destination {
-                destinations.insert(destination, ());
+                destinations.insert(destination);
             }
         }
         if let Some(state) = &settled.destination {
             self.set_destination(state)?;
-            destinations.insert(state.name.clone(), ());
+            destinations.insert(state.name.clone());
         }
-        for name in destinations.keys() {
+        for name in &destinations {
             self.refresh_destination(name)?;
         }
         self.queue_changed = true;
@@ -131,14 +131,14 @@ impl Ledger {
                 "UPDATE queue SET next_ms = min(next_ms, ?2) WHERE id = ?1 RETURNING destination"
             }
         };
-        let mut destinations: BTreeMap<String, ()> = BTreeMap::new();
+        let mut destinations: BTreeSet<String> = BTreeSet::new();
         let mut changed = 0;
         for id in ids {
             let destination = self.find(sql, params![id.0 as i64, now_ms as i64], |row| row.get(0))?;
             changed += usize::from(destination.is_some());
-            destinations.extend(destination.map(|name| (name, ())));
+            destinations.extend(destination);
         }
-        for name in destinations.keys() {
+        for name in &destinations {
             if change != QueueChange::Hold {
                 // What failed before may have been mended: that is why somebody asks.
                 self.run("UPDATE destinations SET not_before_ms = 0 WHERE name = ?1", [name])?;

@@ -16,7 +16,7 @@ use crate::text::{Random, message};
 pub const REQUESTS: [&str; 9] = ["connect", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "login", "STAT", "RETR"];
 
 /// No answer within this is an error.
-const ANSWER_WAIT: Duration = Duration::from_secs(60);
+const ANSWER_WAIT: Duration = Duration::from_mins(1);
 /// An answer is in time within this, and what the size adds.
 const IN_TIME: Duration = Duration::from_secs(5);
 /// What the size adds: a second for so many bytes.
