@@ -2,19 +2,23 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use control::mail::Ports;
-use socket2::{Domain, Protocol, SockFilter, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, TcpStream};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::timeout;
 
 use crate::MailError;
 
 /// Connections that wait to be accepted, for each listener.
 const BACKLOG: i32 = 1024;
-/// The one instruction of a filter that lets nothing through (BPF_RET | BPF_K, 0 octets).
-const DROP: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+/// How often the queue of a listener is filled, while others may be quicker.
+const FILL_TRIES_MAX: u32 = 3;
+/// How long a connection to this machine itself may take.
+const FILL_WAIT: Duration = Duration::from_millis(50);
 /// Silence after which the system asks whether a client is still there.
-const KEEPALIVE: std::time::Duration = std::time::Duration::from_mins(2);
+const KEEPALIVE: Duration = Duration::from_mins(2);
 
 /// What is spoken behind a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,8 +109,28 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// From now on nothing that comes to this listener is answered: the system drops it, and the client's own
 /// system asks again after a second, of whoever serves the address then. Connections that are there stay.
-pub(crate) fn take_nobody_new(listener: &TcpListener) -> io::Result<()> {
-    socket2::SockRef::from(listener).attach_filter(&[SockFilter::new(DROP, 0, 0, 0)])
+///
+/// A queue of connections with room for one is full with one; the one that comes back here takes the place
+/// and must be kept.
+pub(crate) async fn take_nobody_new(
+    listener: &TcpListener,
+    mut begin: impl FnMut((TcpStream, SocketAddr)),
+) -> io::Result<TcpStream> {
+    rustix::net::listen(listener, 0)?;
+    let own = listener.local_addr()?;
+    for _ in 0..FILL_TRIES_MAX {
+        // Who is connected already is told good-bye.
+        while let Ok(Ok(accepted)) = timeout(Duration::ZERO, listener.accept()).await {
+            begin(accepted);
+        }
+        let socket = if own.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // From the address itself: if it is not here, nobody else that has it is meant.
+        socket.bind(SocketAddr::new(own.ip(), 0))?;
+        if let Ok(filler) = timeout(FILL_WAIT, socket.connect(own)).await {
+            return filler;
+        }
+    }
+    Err(io::ErrorKind::TimedOut.into())
 }
 
 /// Answers go out at once, and a client that vanished is noticed.

@@ -144,6 +144,7 @@ impl Service {
         // Listeners first: what cannot be bound is the most common mistake and the cheapest to find.
         let listeners = listen::open_all(&config.addresses, &config.ports)?;
         let (store, tls) = open_data(&config).await?;
+        let opened_ms = begun.elapsed().as_millis();
         if let Some(account) = &config.first {
             first::make(&store, account).await?;
         }
@@ -161,7 +162,7 @@ impl Service {
         tokio::spawn(warnings::run(Arc::clone(&shared)));
         tokio::spawn(watch_certificate(Arc::clone(&shared)));
         tracing::info!(
-            "serving as {} with epoch {}, {} listeners, ready in {} ms",
+            "serving as {} with epoch {}, {} listeners, ready in {} ms, {opened_ms} of them for the store",
             config.host_name,
             config.epoch,
             shared.listeners,
@@ -323,16 +324,14 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, protocols: Protocols
             }
         }
     }
-    if let Err(error) = listen::take_nobody_new(&listener) {
-        tracing::warn!("connections are refused from here on: {error}");
-        return;
+    match listen::take_nobody_new(&listener, |accepted| drop(begin(accepted))).await {
+        // Its place in the queue is kept until the service has ended.
+        Ok(_filler) => {
+            drop(running);
+            std::future::pending::<()>().await;
+        }
+        Err(error) => tracing::info!("connections are refused from here on: {error}"),
     }
-    // Who is connected already is told good-bye.
-    while let Ok(Ok(accepted)) = tokio::time::timeout(Duration::ZERO, listener.accept()).await {
-        begin(accepted);
-    }
-    drop(running);
-    std::future::pending::<()>().await;
 }
 
 /// Whose connection it is: the client's that a load balancer speaks for, or its own. None: it is not

@@ -199,7 +199,7 @@ impl Thread {
                         self.reclaim_step();
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => self.rest(),
+                Err(RecvTimeoutError::Timeout) => self.rest(!has_work),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
@@ -236,13 +236,14 @@ impl Thread {
         Ok(batch)
     }
 
-    /// What is done when nobody asks for anything.
-    fn rest(&mut self) {
+    /// What is done when nobody asks for anything; `idle`: for a while, not just between two pieces of work.
+    fn rest(&mut self, idle: bool) {
         if self.has_failed() {
             return;
         }
         self.reserve.is_short();
-        if !self.log_is_extended {
+        // Not while the service starts: the first commit, for which a takeover waits, would wait for it.
+        if idle && !self.log_is_extended {
             self.log_is_extended = true;
             if let Err(error) = checkpoint::extend_log(&self.dir) {
                 // Only a help.
