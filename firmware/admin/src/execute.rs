@@ -240,6 +240,7 @@ fn drill_request(drill: Drill) -> init::Request {
     let (service, kind) = match drill {
         Drill::Kill { service } => (service, init::DrillKind::Kill),
         Drill::Hang { service } => (service, init::DrillKind::Hang),
+        Drill::Exhaust { service } => (service, init::DrillKind::Exhaust),
     };
     init::Request::Drill { service, kind }
 }

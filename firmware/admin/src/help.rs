@@ -186,6 +186,8 @@ const CHINESE: &[(&str, &str)] = &[
     ("drill kill/service", "服务名，见 services"),
     ("drill hang", "使服务停住不动，如同死循环"),
     ("drill hang/service", "服务名，见 services"),
+    ("drill exhaust", "使服务耗尽内存"),
+    ("drill exhaust/service", "服务名，见 services"),
     ("power", "关闭或重启本机"),
     ("power off", "依次停止服务，然后关机"),
     ("power restart", "依次停止服务，然后重启"),

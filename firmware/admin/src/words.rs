@@ -206,6 +206,11 @@ pub enum Drill {
         /// Its name, as `services` shows it
         service: String,
     },
+    /// Have a service run out of memory
+    Exhaust {
+        /// Its name, as `services` shows it
+        service: String,
+    },
 }
 
 /// The end of the box.

@@ -43,7 +43,7 @@ pub enum Request {
     },
     /// A readiness drill: break a service on purpose and see the pair deal with it. Only a
     /// logged-in administrator reaches this; init notes it in the log before it acts.
-    /// On the command line: `twinmail drill kill|hang SERVICE`.
+    /// On the command line: `twinmail drill kill|hang|exhaust SERVICE`.
     Drill {
         /// Name from the service table; it must be running.
         service: String,
@@ -69,6 +69,8 @@ pub enum DrillKind {
     Kill,
     /// It stays and does nothing any more, as in an endless loop (SIGSTOP).
     Hang,
+    /// Its memory is used up: the kernel ends it, and it only.
+    Exhaust,
 }
 
 /// Init's answer.

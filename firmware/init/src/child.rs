@@ -108,6 +108,11 @@ impl Running {
     pub fn freeze(&self) {
         let _ = kill_process(self.pid, Signal::STOP);
     }
+
+    /// Leaves service `name` no memory, for a drill; the next start gives it its own again.
+    pub fn exhaust(&self, name: &str) {
+        let _ = fs::write(PathBuf::from(CGROUPS).join(name).join("memory.max"), "0");
+    }
 }
 
 /// Processes of service `name` that the kernel has ended because their memory ran out

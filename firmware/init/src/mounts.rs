@@ -31,7 +31,7 @@ const MOUNTS: [Mount; 6] = [
 ];
 
 /// Kernel settings every box has.
-const SYSCTLS: [(&str, &str); 6] = [
+const SYSCTLS: [(&str, &str); 7] = [
     // Nothing in the box but the mail service listens below 1024, and it has no capability.
     ("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"),
     // An address is answered for only on the interface that has it: the private network must not
@@ -41,6 +41,8 @@ const SYSCTLS: [(&str, &str); 6] = [
     // A hung task or an oops is a fault like any other: reset, the peer takes over.
     ("/proc/sys/kernel/panic", "1"),
     ("/proc/sys/kernel/panic_on_oops", "1"),
+    // So is an NMI that nobody asked for: hardware in distress, or the button beside the power button.
+    ("/proc/sys/kernel/unknown_nmi_panic", "1"),
     // The console belongs to the panel; the kernel's lines go to the ring.
     ("/proc/sys/kernel/printk", "1 4 1 3"),
 ];

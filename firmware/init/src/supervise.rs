@@ -329,12 +329,14 @@ impl Init {
         let how = match kind {
             DrillKind::Kill => "killed",
             DrillKind::Hang => "frozen",
+            DrillKind::Exhaust => "out of memory",
         };
         self.note("init", &format!("drill: {name} is {how} on purpose"));
         if let Some(running) = self.services.iter().find(is_it).and_then(|it| it.running.as_ref()) {
             match kind {
                 DrillKind::Kill => running.kill(),
                 DrillKind::Hang => running.freeze(),
+                DrillKind::Exhaust => running.exhaust(name),
             }
         }
         Reply::Done

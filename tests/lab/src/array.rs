@@ -1,10 +1,17 @@
 //! The disk array: `tgtd` with one target and one LUN on a sparse file.
 //!
 //! Each box reaches it through its own portal address and under its own initiator name, as over two
-//! host channels; the target keeps the persistent reservations.
+//! host channels; the target keeps the persistent reservations. Behind each portal address is a path
+//! that writes down what changes anything: the array's own record.
+
+pub mod path;
+pub mod pdu;
+pub mod record;
+pub mod stranger;
 
 use std::fs::{File, OpenOptions};
-use std::path::Path;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -19,12 +26,21 @@ pub const PORTAL_PORT: u16 = 3260;
 /// Name of the target.
 pub const TARGET: &str = "iqn.2026-01.test.twinmail:array";
 
+/// Where the target listens, behind the paths.
+pub const TARGET_ADDRESS: Ipv4Addr = Ipv4Addr::LOCALHOST;
+/// Portal of whoever else is plugged in.
+pub const STRANGERS_PORTAL: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 13);
+
 const START_MAX: Duration = Duration::from_secs(10);
+/// An array that has lost its power is away for so long.
+const POWER_CYCLE: Duration = Duration::from_secs(2);
 
 /// The running array.
 #[derive(Debug)]
 pub struct Array {
     daemon: Child,
+    lun: PathBuf,
+    log: PathBuf,
 }
 
 /// Name under which a box logs in.
@@ -44,18 +60,26 @@ impl Array {
     pub fn start(lun: &Path, log: &Path) -> Result<Self> {
         make_lun(lun)?;
         std::fs::create_dir_all("/run/tgtd").doing(|| "/run/tgtd cannot be made".into())?;
-        let log = File::create(log).doing(|| "the array's log cannot be made".into())?;
-        let again = log.try_clone().doing(|| "the array's log cannot be shared".into())?;
-        let daemon = tool::program("tgtd")
-            .args(["-f", "-C", "0", "-t", "4"])
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(again)
-            .spawn()
-            .map_err(|source| tool::missing("tgtd", source))?;
-        let array = Self { daemon };
+        let _ = std::fs::remove_file(log);
+        let daemon = spawn(log)?;
+        let array = Self { daemon, lun: lun.into(), log: log.into() };
         Self::configure(lun)?;
         Ok(array)
+    }
+
+    /// Takes its power away and gives it back: what was written stays, reservations do not.
+    pub fn power_cycle(&mut self) -> Result<()> {
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+        std::thread::sleep(POWER_CYCLE);
+        self.daemon = spawn(&self.log)?;
+        Self::configure(&self.lun)
+    }
+
+    /// Write protects the LUN, for everybody.
+    pub fn set_read_only(&self, read_only: bool) -> Result<()> {
+        let value = format!("readonly={}", u8::from(read_only));
+        tgtadm("logicalunit", "update", &["--tid", "1", "--lun", "1", "--params", &value]).map(drop)
     }
 
     fn configure(lun: &Path) -> Result<()> {
@@ -81,6 +105,20 @@ impl Array {
     pub fn runs(&mut self) -> bool {
         matches!(self.daemon.try_wait(), Ok(None))
     }
+}
+
+fn spawn(log: &Path) -> Result<Child> {
+    let log = OpenOptions::new().create(true).append(true).open(log);
+    let log: File = log.doing(|| "the array's log cannot be made".into())?;
+    let again = log.try_clone().doing(|| "the array's log cannot be shared".into())?;
+    let portal = format!("portal={TARGET_ADDRESS}:{PORTAL_PORT}");
+    tool::program("tgtd")
+        .args(["-f", "-C", "0", "-t", "4", "--iscsi", &portal])
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(again)
+        .spawn()
+        .map_err(|source| tool::missing("tgtd", source))
 }
 
 fn tgtadm(mode: &str, op: &str, rest: &[&str]) -> Result<String> {

@@ -4,6 +4,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use crate::array::STRANGERS_PORTAL;
+use crate::array::path::Trouble;
+use crate::array::stranger::Stranger;
+use crate::damage;
 use crate::error::{LabError, Result};
 use crate::lab::{Lab, role};
 use crate::machine::Power;
@@ -13,6 +17,12 @@ use crate::phrases;
 
 /// How long an ordered stop may take.
 pub const STOP_MAX: Duration = Duration::from_mins(1);
+/// What a clock jumps by.
+const CLOCK_JUMP: Duration = Duration::from_hours(24);
+/// A box that resets again and again comes as far as its services, and no further.
+const RESET_EVERY: Duration = Duration::from_secs(5);
+/// A panel that is broken by its own prompt may not answer any more.
+const PANEL_MAX: Duration = Duration::from_secs(4);
 
 impl Lab {
     /// Which box is meant.
@@ -39,6 +49,10 @@ impl Lab {
         self.break_it(name, kind)?;
         if kind.lasts() {
             self.faults().insert((name, kind));
+            if kind == Kind::ResetLoop {
+                let lab = Arc::clone(self);
+                thread::spawn(move || lab.reset_again_and_again(name));
+            }
             if let Some(after) = heal_after {
                 let lab = Arc::clone(self);
                 thread::spawn(move || {
@@ -60,17 +74,56 @@ impl Lab {
         match kind {
             Kind::PowerCut => self.power_cut(name),
             Kind::Freeze => machine.freeze()?,
-            Kind::Reset => machine.reset()?,
+            Kind::Reset | Kind::ResetLoop => machine.reset()?,
+            Kind::Panic => machine.interrupt()?,
+            Kind::ClockJump => {
+                self.power_cut(name);
+                machine.set_clock_ahead(CLOCK_JUMP.as_secs());
+                self.power_on(name)?;
+            }
+            Kind::TornSettings => {
+                self.power_cut(name);
+                damage::tear_settings(&self.place.disk(name))?;
+                self.power_on(name)?;
+            }
             Kind::PowerButton => machine.press_power_button()?,
             Kind::CutSerial => self.cable().set_cut(true),
             Kind::GarbageSerial => self.cable().set_noisy(true),
+            Kind::ConsoleSerial => self.cable().set_chatty(true),
+            Kind::OneWaySerial => self.cable().set_mute(name, true),
             Kind::CutPrivate => machine.connect_card("private", false)?,
             Kind::CutPublic => machine.connect_card("public", false)?,
             Kind::CutArray => machine.lose_lun()?,
+            Kind::LoseAdapter => machine.lose_adapter()?,
             Kind::HangArray => network::connect_array(name, false)?,
+            Kind::StallArray
+            | Kind::HalfOpenPath
+            | Kind::SlowArray
+            | Kind::UnreadableArray
+            | Kind::ReadOnlyArray => self.path(name).set(|trouble| set_trouble(trouble, kind, true)),
+            Kind::AddressTaken => network::address_stranger(true)?,
+            Kind::ReadOnlyLun => self.array().set_read_only(true)?,
+            Kind::ArrayForgets => {
+                let mut array = self.array();
+                self.record().power_cycle();
+                array.power_cycle()?;
+            }
+            Kind::TornSlot => damage::tear_slots(&self.place.lun())?,
+            Kind::StrangerClears => Stranger::arrive(STRANGERS_PORTAL)?.clear()?,
+            Kind::StrangerSteals => {
+                let mut stranger = Stranger::arrive(STRANGERS_PORTAL)?;
+                stranger.steal()?;
+                *self.stranger() = Some(stranger);
+            }
             Kind::KillMail => self.drill(name, "kill mail")?,
             Kind::HangMail => self.drill(name, "hang mail")?,
+            Kind::ExhaustMail => self.drill(name, "exhaust mail")?,
             Kind::KillCluster => self.drill(name, "kill cluster")?,
+            Kind::HangCluster => self.drill(name, "hang cluster")?,
+            Kind::ExhaustCluster => self.drill(name, "exhaust cluster")?,
+            Kind::KillPanel => self.drill_the_panel(name, "kill panel")?,
+            Kind::HangPanel => self.drill_the_panel(name, "hang panel")?,
+            Kind::ExhaustPanel => self.drill_the_panel(name, "exhaust panel")?,
             Kind::SwitchOver => self.switch_over(name)?,
         }
         Ok(())
@@ -112,17 +165,61 @@ impl Lab {
                 self.cable().set_noisy(false);
                 Ok(())
             }
+            Kind::ConsoleSerial => {
+                self.cable().set_chatty(false);
+                Ok(())
+            }
+            Kind::OneWaySerial => {
+                self.cable().set_mute(name, false);
+                Ok(())
+            }
             Kind::CutPrivate => machine.connect_card("private", true),
             Kind::CutPublic => machine.connect_card("public", true),
             Kind::CutArray => machine.find_lun(),
             Kind::HangArray => network::connect_array(name, true),
-            Kind::Reset | Kind::KillMail | Kind::HangMail | Kind::KillCluster | Kind::SwitchOver => Ok(()),
+            Kind::LoseAdapter => machine.find_adapter(),
+            Kind::StallArray
+            | Kind::HalfOpenPath
+            | Kind::SlowArray
+            | Kind::UnreadableArray
+            | Kind::ReadOnlyArray => {
+                self.path(name).set(|trouble| set_trouble(trouble, kind, false));
+                Ok(())
+            }
+            Kind::AddressTaken => network::address_stranger(false),
+            Kind::ReadOnlyLun => self.array().set_read_only(false),
+            Kind::StrangerSteals => {
+                if let Some(stranger) = self.stranger().take() {
+                    stranger.leave();
+                }
+                Ok(())
+            }
+            // The others do not last; a reset loop ends when it is no longer on the list.
+            _ => Ok(()),
         }
     }
 
     /// An administrator's readiness drill.
     fn drill(&self, name: BoxName, what: &str) -> Result<()> {
         self.console(name).query(&format!("drill {what} --json")).map(drop)
+    }
+
+    /// The same for the service that takes the order itself: no answer is the best one.
+    fn drill_the_panel(&self, name: BoxName, what: &str) -> Result<()> {
+        match self.console(name).command_within(&format!("drill {what} --json"), PANEL_MAX) {
+            Ok(_) | Err(LabError::ConsoleSilent { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn reset_again_and_again(&self, name: BoxName) {
+        loop {
+            thread::sleep(RESET_EVERY);
+            if !self.faults().contains(&(name, Kind::ResetLoop)) {
+                return;
+            }
+            let _ = self.machine(name).reset();
+        }
     }
 
     /// An administrator's switch-over away from `name`.
@@ -148,7 +245,18 @@ impl Lab {
     }
 }
 
+fn set_trouble(trouble: &mut Trouble, kind: Kind, on: bool) {
+    match kind {
+        Kind::StallArray => trouble.stalled = on,
+        Kind::HalfOpenPath => trouble.deaf = on,
+        Kind::SlowArray => trouble.slow = on,
+        Kind::UnreadableArray => trouble.unreadable = on,
+        Kind::ReadOnlyArray => trouble.write_protected = on,
+        _ => {}
+    }
+}
+
 /// Cables that QEMU plugs and pulls; a box without power finds them as they are when it starts.
 fn is_cable_of_a_card(kind: Kind) -> bool {
-    matches!(kind, Kind::CutPrivate | Kind::CutPublic | Kind::CutArray)
+    matches!(kind, Kind::CutPrivate | Kind::CutPublic | Kind::CutArray | Kind::LoseAdapter)
 }

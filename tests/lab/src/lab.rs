@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::array::Array;
+use crate::array::path::ArrayPath;
+use crate::array::record::Record;
+use crate::array::stranger::Stranger;
+use crate::array::{Array, STRANGERS_PORTAL};
 use crate::console::Console;
 use crate::error::{Doing, Result};
 use crate::lcd::Lcd;
@@ -26,6 +29,9 @@ pub struct Lab {
     /// What it is made of.
     pub plan: Plan,
     array: Mutex<Array>,
+    record: Arc<Record>,
+    paths: [Arc<ArrayPath>; 2],
+    stranger: Mutex<Option<Stranger>>,
     cable: Arc<SerialCable>,
     consoles: [Arc<Console>; 2],
     lcds: [Arc<Lcd>; 2],
@@ -39,6 +45,10 @@ impl Lab {
         network::lay()?;
         std::fs::create_dir_all(INNER_RUN).doing(|| format!("{INNER_RUN} cannot be made"))?;
         let array = Array::start(&place.lun(), &place.file("array.log"))?;
+        let record = Arc::new(Record::begin(&place.array_record())?);
+        let path = |name: BoxName| ArrayPath::open(name.portal(), &name.to_string(), &record);
+        let paths = [path(BoxName::A)?, path(BoxName::B)?];
+        ArrayPath::open(STRANGERS_PORTAL, "stranger", &record)?;
         let ends = BoxName::ALL.map(|name| socket(name, "heartbeat"));
         let cable = SerialCable::lay([&ends[0], &ends[1]], 0x5EED)?;
         let console = |name| -> Result<_> {
@@ -49,6 +59,9 @@ impl Lab {
         let [a, b] = BoxName::ALL;
         Ok(Self {
             array: Mutex::new(array),
+            record,
+            paths,
+            stranger: Mutex::default(),
             cable,
             consoles: [console(a)?, console(b)?],
             lcds: [lcd(a)?, lcd(b)?],
@@ -57,6 +70,26 @@ impl Lab {
             place: place.clone(),
             plan,
         })
+    }
+
+    /// The array.
+    pub fn array(&self) -> MutexGuard<'_, Array> {
+        self.array.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What came to the array.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// A box's path to the array.
+    pub fn path(&self, name: BoxName) -> &ArrayPath {
+        &self.paths[name.index()]
+    }
+
+    /// The third initiator, where one is plugged in.
+    pub fn stranger(&self) -> MutexGuard<'_, Option<Stranger>> {
+        self.stranger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The null-modem cable.
@@ -95,7 +128,8 @@ impl Lab {
         let console = Arc::clone(&self.consoles[name.index()]);
         let lcd = Arc::clone(&self.lcds[name.index()]);
         console.restarted();
-        machine.power_on(!faults.contains(&Kind::CutArray), move |event, data| {
+        let has_lun = !faults.contains(&Kind::CutArray) && !faults.contains(&Kind::LoseAdapter);
+        machine.power_on(has_lun, move |event, data| {
             if matches!(event, "RESET" | "SHUTDOWN" | "WATCHDOG") {
                 eprintln!("box {name}: {event} {data}");
                 console.restarted();
@@ -150,7 +184,7 @@ impl Lab {
         } else {
             Value::Null
         };
-        let array = self.array.lock().unwrap_or_else(PoisonError::into_inner).runs();
+        let array = self.array().runs();
         json!({
             "active": active,
             "virtual_address": VIRTUAL_ADDRESS,

@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -64,6 +65,8 @@ pub struct Machine {
     place: Place,
     image: PathBuf,
     boot: Boot,
+    /// What the clock is wrong by at the next start, in seconds.
+    clock_error_s: AtomicU64,
     running: Mutex<Option<Running>>,
 }
 
@@ -77,8 +80,14 @@ struct Running {
 impl Machine {
     /// A box without power. Its disk is copied from the image where it is missing.
     pub fn new(name: BoxName, place: &Place, image: &Path, boot: Boot) -> Result<Self> {
-        let machine =
-            Self { name, place: place.clone(), image: image.to_owned(), boot, running: Mutex::default() };
+        let machine = Self {
+            name,
+            place: place.clone(),
+            image: image.to_owned(),
+            boot,
+            clock_error_s: AtomicU64::new(0),
+            running: Mutex::default(),
+        };
         let disk = place.disk(name);
         if !disk.exists() {
             copy(&image.join("disk.img"), &disk)?;
@@ -172,6 +181,16 @@ impl Machine {
         self.execute("system_reset", json!({})).map(drop)
     }
 
+    /// Presses the button for a non-maskable interrupt; the kernel takes it for hardware in distress.
+    pub fn interrupt(&self) -> Result<()> {
+        self.execute("inject-nmi", json!({})).map(drop)
+    }
+
+    /// The clock is ahead by so many seconds at the next start, and right again at the one after.
+    pub fn set_clock_ahead(&self, seconds: u64) {
+        self.clock_error_s.store(seconds, Ordering::Relaxed);
+    }
+
     /// Presses the power button.
     pub fn press_power_button(&self) -> Result<()> {
         self.execute("system_powerdown", json!({})).map(drop)
@@ -201,6 +220,24 @@ impl Machine {
         }
     }
 
+    /// The host adapter is gone.
+    pub fn lose_adapter(&self) -> Result<()> {
+        self.execute("device_del", json!({ "id": "hba" })).map(drop)
+    }
+
+    /// The host adapter is there again, with its LUN.
+    pub fn find_adapter(&self) -> Result<()> {
+        let began = Instant::now();
+        let adapter = json!({ "driver": "virtio-scsi-pci", "id": "hba", "bus": "adapter-slot" });
+        while let Err(error) = self.execute("device_add", adapter.clone()) {
+            if began.elapsed() > REPLUG_MAX {
+                return Err(error);
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        self.find_lun()
+    }
+
     fn execute(&self, command: &str, arguments: Value) -> Result<Value> {
         let mut running = self.lock();
         if !is_on(&mut running) {
@@ -221,7 +258,8 @@ impl Machine {
         let mut add = |text: String| list.extend(text.split(' ').map(str::to_owned));
         add(format!("-name twinmail-{name} -nodefaults -no-user-config -display none -vga none"));
         add(format!("-machine q35 -accel tcg,thread=multi -cpu max -smp 1 -m {MEMORY_MIB}"));
-        add("-rtc base=utc -device virtio-rng-pci".into());
+        add(format!("-rtc base={}", self.clock()));
+        add("-device virtio-rng-pci".into());
         add("-device i6300esb -action watchdog=reset".into());
         add(format!("-qmp unix:{},server=on,wait=off", socket(name, "qmp").display()));
         // The third and fourth port share an interrupt with the first two on a real PC; QEMU's ISA
@@ -237,7 +275,9 @@ impl Machine {
                 "-device virtio-net-pci,netdev={card},addr={slot}.0,mac=52:54:77:00:{slot}:{number:02x},romfile="
             ));
         }
-        add("-device virtio-scsi-pci,id=hba,addr=05.0".into());
+        // A slot of its own, so that the adapter can be pulled out of a running box.
+        add("-device pcie-root-port,id=adapter-slot,addr=05.0,chassis=1".into());
+        add("-device virtio-scsi-pci,id=hba,bus=adapter-slot".into());
         add(format!(
             "-blockdev driver=iscsi,node-name=array,transport=tcp,portal={}:{PORTAL_PORT},target={TARGET},lun=1,initiator-name={},timeout={ARRAY_TIMEOUT_S}",
             name.portal(),
@@ -253,6 +293,16 @@ impl Machine {
             Boot::Disk => self.firmware_arguments()?,
         });
         Ok(list)
+    }
+
+    /// What the clock shows when the box starts.
+    fn clock(&self) -> String {
+        let error_s = self.clock_error_s.swap(0, Ordering::Relaxed);
+        if error_s == 0 {
+            return "utc".into();
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        date_and_time(now.as_secs() + error_s)
     }
 
     fn kernel_arguments(&self) -> Result<Vec<String>> {
@@ -289,6 +339,20 @@ impl Drop for Machine {
     }
 }
 
+/// Seconds since 1970 as QEMU takes them; the calendar is Hinnant's days-to-civil.
+fn date_and_time(seconds: u64) -> String {
+    let (days, time) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (time / 3_600, time / 60 % 60, time % 60);
+    format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+}
+
 fn is_on(running: &mut Option<Running>) -> bool {
     running.as_mut().is_some_and(|running| matches!(running.qemu.try_wait(), Ok(None)))
 }
@@ -304,4 +368,17 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         std::io::ErrorKind::NotFound => LabError::NoImage { dir: folder },
         _ => LabError::Io { what: format!("{} cannot be copied", from.display()), source },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_calendar_is_right_around_leap_days() {
+        assert_eq!(date_and_time(0), "1970-01-01T00:00:00");
+        assert_eq!(date_and_time(951_782_399), "2000-02-28T23:59:59");
+        assert_eq!(date_and_time(951_782_400), "2000-02-29T00:00:00");
+        assert_eq!(date_and_time(1_735_689_599), "2024-12-31T23:59:59");
+    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -17,6 +17,7 @@ use lab::machine::Boot;
 use lab::parts::{BoxName, Kind, PORTS_BASE, Which};
 use lab::place::{Place, project_root};
 use lab::protocol::{Line, Plan, Reply, Request, ask};
+use lab::verify::strain::be_busy;
 use lab::verify::{self, Task};
 use lab::{daemon, glass, namespaces, screen, terminal};
 
@@ -130,7 +131,8 @@ enum Order {
     Verify {
         #[command(flatten)]
         bench: Bench,
-        /// Faults, separated by commas [default: one of each]
+        /// Faults of the box that serves, separated by commas [default: everything, at either box,
+        /// alone and together]
         #[arg(long, value_delimiter = ',')]
         faults: Vec<Kind>,
         /// Go on for so many minutes
@@ -139,12 +141,21 @@ enum Order {
         /// Stop after so many faults
         #[arg(long)]
         cycles: Option<u32>,
-        /// Where chance begins; the same seed gives the same order of faults
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
+        /// Where chance begins; the same seed gives the same plan [default: drawn, and printed]
+        #[arg(long)]
+        seed: Option<u64>,
+        /// No faults: keep every processor and the disk busy, and see that nothing moves
+        #[arg(long, conflicts_with_all = ["faults", "cycles"])]
+        strain: bool,
         /// The verdict as JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Keep a processor or the disk busy
+    #[command(hide = true)]
+    Busy {
+        /// The file to write, or none to count
+        file: Option<PathBuf>,
     },
     /// The lab's own process, outer half
     #[command(hide = true)]
@@ -207,12 +218,13 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             print_text(&answer["printed"]);
         }
         Order::Exec { words } => exec(&place, &words)?,
-        Order::Verify { bench, faults, minutes, cycles, seed, json } => {
-            let faults = if faults.is_empty() { Kind::value_variants().to_vec() } else { faults };
+        Order::Verify { bench, faults, minutes, cycles, seed, strain, json } => {
+            let seed = seed.unwrap_or_else(drawn_seed);
             let time = minutes.map(|minutes| Duration::from_secs_f64(minutes.max(0.0) * 60.0));
-            let task = Task { faults, time, cycles, seed };
+            let task = Task { faults, time, cycles, seed, strain };
             return verify(&arguments.instance, &place, &bench, &task, json);
         }
+        Order::Busy { file } => be_busy(file.as_deref())?,
         Order::Daemon { plan } => return daemon::run_outside(&serde_json::from_str(&plan)?),
         Order::Inside { plan, listeners } => {
             let listeners: Result<Vec<_>> = listeners.into_iter().map(namespaces::inherit).collect();
@@ -220,6 +232,12 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A seed that is easy to type again.
+fn drawn_seed() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    now.as_millis() as u64 % 1_000_000
 }
 
 fn plan(instance: &str, bench: &Bench) -> Result<Plan> {

@@ -4,9 +4,13 @@
 
 use std::fmt::Write as _;
 
+use crate::array::STRANGERS_PORTAL;
 use crate::error::Result;
-use crate::parts::{BoxName, HOST_ADDRESS};
+use crate::parts::{BoxName, HOST_ADDRESS, VIRTUAL_ADDRESS};
 use crate::tool;
+
+/// Name of whoever uses an address that is not theirs.
+const STRANGER: &str = "stranger";
 
 /// The tap behind a box's public card.
 pub fn public_tap(name: BoxName) -> String {
@@ -27,6 +31,7 @@ pub fn lay() -> Result<()> {
     }
     let _ = writeln!(script, "addr add {HOST_ADDRESS}/24 dev public");
     let _ = writeln!(script, "addr add fd77::1/64 dev public nodad");
+    let _ = writeln!(script, "addr add {STRANGERS_PORTAL}/32 dev lo");
     for name in BoxName::ALL {
         let _ = writeln!(script, "addr add {}/32 dev lo", name.portal());
         for (tap, bridge) in [(public_tap(name), "public"), (private_tap(name), "private")] {
@@ -45,4 +50,20 @@ pub fn connect_array(name: BoxName, connected: bool) -> Result<()> {
     let address = format!("{}/32", name.portal());
     tool::run("ip", &["addr", verb, &address, "dev", "lo"], "")?;
     Ok(())
+}
+
+/// Plugs a stranger into the public network who has the virtual address too, says so, and answers for
+/// it; or sends them away.
+pub fn address_stranger(there: bool) -> Result<()> {
+    if !there {
+        return tool::run("ip", &["netns", "del", STRANGER], "").map(drop);
+    }
+    tool::run("ip", &["netns", "add", STRANGER], "")?;
+    let cable = format!(
+        "link add {STRANGER} type veth peer name card netns {STRANGER}\nlink set {STRANGER} master public up\n"
+    );
+    tool::run("ip", &["-batch", "-"], &cable)?;
+    let announce = "echo 1 > /proc/sys/net/ipv4/conf/card/arp_notify";
+    let words = format!("{announce}; ip addr add {VIRTUAL_ADDRESS}/24 dev card; ip link set card up");
+    tool::run("ip", &["netns", "exec", STRANGER, "sh", "-c", &words], "").map(drop)
 }

@@ -1,10 +1,12 @@
-//! The names everything else uses: boxes, ports, addresses, kinds of faults.
+//! The names everything else uses: boxes, ports, addresses.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+
+pub use crate::kind::Kind;
 
 /// Virtual address of the pair.
 pub const VIRTUAL_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 10);
@@ -123,65 +125,6 @@ impl From<BoxName> for Which {
             BoxName::A => Self::A,
             BoxName::B => Self::B,
         }
-    }
-}
-
-/// What can go wrong with a box, on purpose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// The plug is pulled: QEMU is killed, nothing is flushed.
-    PowerCut,
-    /// The box stands still, with all it has in flight, until it is healed.
-    Freeze,
-    /// The reset button.
-    Reset,
-    /// The power button: an ordered stop.
-    PowerButton,
-    /// The null-modem cable is pulled.
-    CutSerial,
-    /// The cross-over Ethernet cable is pulled.
-    CutPrivate,
-    /// The public Ethernet cable is pulled.
-    CutPublic,
-    /// The host adapter loses its LUN.
-    CutArray,
-    /// The host adapter's commands never come back.
-    HangArray,
-    /// The null-modem cable carries noise.
-    GarbageSerial,
-    /// The mail service crashes.
-    KillMail,
-    /// The mail service stands still.
-    HangMail,
-    /// The cluster service crashes.
-    KillCluster,
-    /// An ordered switch-over to the other box; no fault, but an outage all the same.
-    SwitchOver,
-}
-
-impl Kind {
-    /// Whether it lasts until it is healed.
-    pub fn lasts(self) -> bool {
-        match self {
-            Self::PowerCut
-            | Self::Freeze
-            | Self::PowerButton
-            | Self::CutSerial
-            | Self::CutPrivate
-            | Self::CutPublic
-            | Self::CutArray
-            | Self::HangArray
-            | Self::GarbageSerial => true,
-            Self::Reset | Self::KillMail | Self::HangMail | Self::KillCluster | Self::SwitchOver => false,
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = self.to_possible_value();
-        f.pad(value.as_ref().map_or("", |value| value.get_name()))
     }
 }
 

@@ -75,6 +75,11 @@ impl Place {
         self.file("lun.img")
     }
 
+    /// What came to the array.
+    pub fn array_record(&self) -> PathBuf {
+        self.file("array.record")
+    }
+
     /// The daemon's socket under a name short enough for a socket address, however deep the
     /// project lies (unix(7) allows 108 bytes).
     pub fn control(&self) -> Result<ControlPath> {

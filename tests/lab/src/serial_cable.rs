@@ -23,6 +23,9 @@ pub struct SerialCable {
     ends: [OnceLock<Arc<Chardev>>; 2],
     cut: AtomicBool,
     noisy: AtomicBool,
+    chatty: AtomicBool,
+    /// What this end sends is lost.
+    mute: [AtomicBool; 2],
     random: AtomicU64,
 }
 
@@ -50,8 +53,18 @@ impl SerialCable {
         self.noisy.store(noisy, Ordering::Relaxed);
     }
 
+    /// Starts or ends a kernel's console on it.
+    pub fn set_chatty(&self, chatty: bool) {
+        self.chatty.store(chatty, Ordering::Relaxed);
+    }
+
+    /// Loses what a box sends, or carries it again.
+    pub fn set_mute(&self, name: BoxName, mute: bool) {
+        self.mute[name.index()].store(mute, Ordering::Relaxed);
+    }
+
     fn pass(&self, to: BoxName, bytes: &[u8]) {
-        if self.cut.load(Ordering::Relaxed) {
+        if self.cut.load(Ordering::Relaxed) || self.mute[to.other().index()].load(Ordering::Relaxed) {
             return;
         }
         let Some(end) = self.ends[to.index()].get() else { return };
@@ -74,6 +87,13 @@ impl SerialCable {
                 for end in self.ends.iter().filter_map(OnceLock::get) {
                     let noise: Vec<u8> = (0..NOISE_BYTES).map(|_| (self.next_random() >> 40) as u8).collect();
                     end.send(&noise);
+                }
+            }
+            if self.chatty.load(Ordering::Relaxed) && !self.cut.load(Ordering::Relaxed) {
+                let seconds = (self.next_random() >> 44) as f64 / 1000.0;
+                let line = format!("[{seconds:>12.6}] usb 1-1: new high-speed USB device number 4\r\n");
+                for end in self.ends.iter().filter_map(OnceLock::get) {
+                    end.send(line.as_bytes());
                 }
             }
         }
@@ -125,6 +145,18 @@ mod tests {
         cable.set_cut(true);
         a.write_all(b"beat").unwrap();
         assert!(b.read(&mut [0; 4]).is_err());
+    }
+
+    #[test]
+    fn a_mute_end_is_not_heard_and_hears() {
+        let (cable, [mut a, mut b], _folder) = pair();
+        cable.set_mute(BoxName::A, true);
+        a.write_all(b"lost").unwrap();
+        assert!(b.read(&mut [0; 4]).is_err());
+        b.write_all(b"beat").unwrap();
+        let mut read = [0; 4];
+        a.read_exact(&mut read).unwrap();
+        assert_eq!(&read, b"beat");
     }
 
     #[test]

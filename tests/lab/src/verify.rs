@@ -12,12 +12,15 @@ pub mod mailbox_check;
 pub mod message;
 pub mod plan;
 pub mod report;
+pub mod strain;
+pub mod writers;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::array::record;
 use crate::bring_up::wait_for_greeting;
 use crate::clients::stream::Tls;
 use crate::error::{LabError, Result};
@@ -41,7 +44,7 @@ const GREETING_MAX: Duration = Duration::from_mins(1);
 /// What the judge is to do.
 #[derive(Debug, Clone)]
 pub struct Task {
-    /// Which faults.
+    /// Which faults, done to the box that serves; none: everything, at either box, and together.
     pub faults: Vec<Kind>,
     /// Faults end after this time.
     pub time: Option<Duration>,
@@ -49,6 +52,8 @@ pub struct Task {
     pub cycles: Option<u32>,
     /// Where chance begins.
     pub seed: u64,
+    /// Instead of faults: the machine's processors and disk are busy all the time.
+    pub strain: bool,
 }
 
 /// Judges the running lab at `place`. The calling thread must be in the lab's network; `say` hears
@@ -58,11 +63,20 @@ pub fn judge(place: &Place, task: &Task, say: &mut dyn FnMut(&str)) -> Result<Ve
     let tls = Tls::new().map_err(|error| LabError::Refused(format!("TLS cannot be used: {error}")))?;
     let ledger = Arc::new(Ledger::new(task.seed ^ u64::from(std::process::id())));
     wait_for_greeting(GREETING_MAX)?;
+    let from_us = record::now_us();
     let load = Load::start(Arc::clone(&ledger), &tls);
     std::thread::sleep(WARM_UP);
     let usual_ms = ledger.longest_gap_ms(began, Instant::now()).unwrap_or_default();
-    say(&format!("load is on: run {}, a message at least every {usual_ms} ms", ledger.run()));
-    let cycles = run_cycles(place, task, &ledger, say);
+    say(&format!(
+        "load is on: seed {}, run {}, a message at least every {usual_ms} ms",
+        task.seed,
+        ledger.run()
+    ));
+    let cycles = if task.strain {
+        strain::run(place, task, &ledger, say)
+    } else {
+        run_cycles(place, task, &ledger, say)
+    };
     let unanswered = load.finish(LAST_ANSWER_MAX);
     let cycles = cycles?;
     say("load is off; the mailboxes are read from end to end");
@@ -71,6 +85,7 @@ pub fn judge(place: &Place, task: &Task, say: &mut dyn FnMut(&str)) -> Result<Ve
     say("both boxes are stopped in order; file system and database are checked");
     ask(place, &Request::StopInOrder)?;
     let array = array_check::check(&place.lun(), &place.file("check"))?;
+    let writers = writers::judge(&record::read(&place.array_record())?, from_us);
     Ok(Verdict {
         seed: task.seed,
         took: began.elapsed(),
@@ -81,21 +96,23 @@ pub fn judge(place: &Place, task: &Task, say: &mut dyn FnMut(&str)) -> Result<Ve
         mailboxes,
         store,
         array,
+        writers,
         certificates: tls.certificates_seen(),
     })
 }
 
 fn run_cycles(place: &Place, task: &Task, ledger: &Ledger, say: &mut dyn FnMut(&str)) -> Result<Vec<Cycle>> {
     let began = Instant::now();
-    let default_cycles = task.time.is_none().then_some(task.faults.len() as u32);
-    let cycles_max = task.cycles.or(default_cycles);
+    let mut plan = Plan::new(&task.faults, task.seed);
+    let one_round = task.time.is_none().then(|| plan.round_length() as u32);
+    let cycles_max = task.cycles.or(one_round);
     let mut cycles = Vec::new();
-    for kind in Plan::new(&task.faults, task.seed) {
+    for episode in plan {
         let enough = cycles_max.is_some_and(|most| cycles.len() as u32 >= most);
         if enough || task.time.is_some_and(|most| began.elapsed() > most) {
             break;
         }
-        let cycle = cycle::run(place, ledger, cycles.len() as u32 + 1, kind)?;
+        let cycle = cycle::run(place, ledger, cycles.len() as u32 + 1, &episode)?;
         say(&cycle.line());
         cycles.push(cycle);
     }

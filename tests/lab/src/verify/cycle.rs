@@ -1,4 +1,4 @@
-//! One fault from beginning to end: a whole pair, the fault, the outage, the pair whole again.
+//! One episode from beginning to end: a whole pair, the faults, the outage, the pair whole again.
 
 use std::time::{Duration, Instant};
 
@@ -6,11 +6,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::{LabError, Result};
-use crate::parts::{BoxName, Kind, Which};
+use crate::kind::{Kind, Outcome};
+use crate::parts::{BoxName, Which};
 use crate::place::Place;
 use crate::protocol::{Request, ask};
 
 use super::ledger::Ledger;
+use super::plan::{Blow, Deed, Episode, Target};
 
 /// A pair that was whole is whole again within this time after a fault was healed; the box may
 /// have to restart and the cluster to think.
@@ -25,79 +27,133 @@ const HOLD: Duration = Duration::from_secs(8);
 const WATCH: Duration = Duration::from_secs(5);
 const ASK_EVERY: Duration = Duration::from_millis(700);
 
-/// What one fault did.
+/// What one episode did.
 #[derive(Debug, Clone, Serialize)]
 pub struct Cycle {
     /// Running number from 1.
     pub number: u32,
     /// What was done.
-    pub kind: Kind,
-    /// To which box; it was active.
-    pub name: BoxName,
+    pub name: String,
+    /// The same step by step.
+    pub story: String,
+    /// What the pair must make of it.
+    #[serde(skip)]
+    pub outcome: Outcome,
+    /// The box that served when it began.
+    pub serving: BoxName,
     /// The longest time without a 250, from the last one before the fault.
     pub outage_ms: u64,
-    /// From the fault's end until the pair was whole.
+    /// From the last healing until the pair was whole.
     pub whole_after_ms: u64,
     /// Whether the other box serves since.
     pub moved: bool,
     /// The new take, as the box that took reports it; none if no box took.
     pub takeover: Option<Value>,
+    /// What did not come as it must, a sentence each.
+    pub problems: Vec<String>,
 }
 
 /// What matters of the lab's status.
 #[derive(Debug, Clone, PartialEq)]
-struct Pair {
-    active: BoxName,
-    epoch: u64,
-    takeover: Value,
+pub struct Pair {
+    /// Who serves.
+    pub active: BoxName,
+    /// Counts takes.
+    pub epoch: u64,
+    /// The last take.
+    pub takeover: Value,
 }
 
-/// Does `kind` to the active box and sees it through.
-pub fn run(place: &Place, ledger: &Ledger, number: u32, kind: Kind) -> Result<Cycle> {
+/// Sees one episode through.
+pub fn run(place: &Place, ledger: &Ledger, number: u32, episode: &Episode) -> Result<Cycle> {
     let before = wait_until_whole(place, ledger)?;
     std::thread::sleep(CALM);
+    let mut problems = Vec::new();
     let began = Instant::now();
-    let which = Which::from(before.active);
-    ask(place, &Request::Fault { which, kind, heal_after_ms: None })?;
-    std::thread::sleep(if kind.lasts() { HOLD } else { WATCH });
-    wait_for_service(ledger, kind)?;
-    let healed = Instant::now();
-    if kind.lasts() {
-        ask(place, &Request::Heal { name: Some(before.active), kind: Some(kind) })?;
+    for blow in &episode.blows {
+        std::thread::sleep(Duration::from_millis(blow.at_ms).saturating_sub(began.elapsed()));
+        if let Err(error) = strike(place, before.active, blow) {
+            problems.push(format!("{}: {error}", episode.story()));
+        }
     }
-    let after = wait_until_whole(place, ledger)?;
+    let lasts = episode.kinds().any(Kind::lasts) || episode.blows.len() > 1;
+    std::thread::sleep(if lasts { HOLD } else { WATCH });
+    if episode.outcome != Outcome::NeedsHealing {
+        problems.extend(wait_for_service(ledger).err().map(|_| "no service until it was healed".into()));
+    }
+    let healed = Instant::now();
+    ask(place, &Request::Heal { name: None, kind: None })?;
+    problems.extend(wait_for_service(ledger).err().map(|_| "no service after it was healed".into()));
+    let after = match wait_until_whole(place, ledger) {
+        Ok(after) => after,
+        Err(error) => {
+            problems.push(format!("the pair did not become whole by itself: {error}"));
+            start_anew(place)?;
+            wait_until_whole(place, ledger)?
+        }
+    };
     let end = Instant::now();
     let took = after.epoch > before.epoch;
+    if took && episode.outcome == Outcome::Stays {
+        problems.push("a take without need".into());
+    }
     Ok(Cycle {
         number,
-        kind,
-        name: before.active,
+        name: episode.name.clone(),
+        story: episode.story(),
+        outcome: episode.outcome,
+        serving: before.active,
         outage_ms: ledger.longest_gap_ms(began, end).unwrap_or_default(),
         whole_after_ms: end.duration_since(healed).as_millis() as u64,
         moved: after.active != before.active,
         takeover: took.then_some(after.takeover),
+        problems,
     })
+}
+
+/// Carries out one blow of an episode that began while `serving` served.
+fn strike(place: &Place, serving: BoxName, blow: &Blow) -> Result<()> {
+    let name = match blow.target {
+        Target::Serving => serving,
+        Target::Other => serving.other(),
+    };
+    let request = match blow.deed {
+        Deed::Break(kind) => Request::Fault { which: Which::from(name), kind, heal_after_ms: None },
+        Deed::Heal(kind) => Request::Heal { name: Some(name), kind: Some(kind) },
+    };
+    ask(place, &request).map(drop)
+}
+
+/// Takes power from both boxes and gives it back: the last resort of an operator.
+fn start_anew(place: &Place) -> Result<()> {
+    for name in BoxName::ALL {
+        let which = Which::from(name);
+        ask(place, &Request::Fault { which, kind: Kind::PowerCut, heal_after_ms: None })?;
+    }
+    ask(place, &Request::Heal { name: None, kind: None }).map(drop)
 }
 
 impl Cycle {
     /// One line for a person who watches.
     pub fn line(&self) -> String {
-        let moved = if self.moved { ", the other box took over" } else { "" };
-        format!(
-            "{:>3}  {:<14} box {}  {:>6} ms{moved}",
-            self.number,
-            self.kind.to_string(),
-            self.name,
-            self.outage_ms
-        )
+        let moved = if self.moved { ", the other box serves" } else { "" };
+        let mut text = format!(
+            "{:>3}  {:<28} box {}  {:>6} ms{moved}",
+            self.number, self.name, self.serving, self.outage_ms
+        );
+        for problem in &self.problems {
+            text.push_str("\n            PROBLEM: ");
+            text.push_str(problem);
+        }
+        text
     }
 }
 
-fn wait_for_service(ledger: &Ledger, kind: Kind) -> Result<()> {
+fn wait_for_service(ledger: &Ledger) -> Result<()> {
     let from = Instant::now();
     while !ledger.accepted_since(from) {
         if from.elapsed() > SERVICE_MAX {
-            let what = format!("the return of service after {kind}");
+            let what = "the return of service".into();
             return Err(LabError::TooLate { what, seconds: SERVICE_MAX.as_secs(), hint: String::new() });
         }
         std::thread::sleep(Duration::from_millis(50));
@@ -105,7 +161,8 @@ fn wait_for_service(ledger: &Ledger, kind: Kind) -> Result<()> {
     Ok(())
 }
 
-fn wait_until_whole(place: &Place, ledger: &Ledger) -> Result<Pair> {
+/// Waits for one box that serves, another that could, and a message accepted.
+pub fn wait_until_whole(place: &Place, ledger: &Ledger) -> Result<Pair> {
     let began = Instant::now();
     loop {
         let asked = Instant::now();

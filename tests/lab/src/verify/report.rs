@@ -1,24 +1,20 @@
 //! The verdict: a table for people, JSON for machines, and whether it is good enough.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::parts::Kind;
+use crate::kind::{Bar, Outcome};
 use crate::screen;
 
 use super::array_check::ArrayReport;
 use super::cycle::Cycle;
 use super::ledger::Counts;
 use super::mailbox_check::MailboxReport;
-
-/// A takeover's outage: the median and the worst one allowed.
-pub const OUTAGE_MEDIAN_MAX_MS: u64 = 5_000;
-/// See [`OUTAGE_MEDIAN_MAX_MS`].
-pub const OUTAGE_WORST_MAX_MS: u64 = 10_000;
-/// An ordered switch-over's outage allowed.
-pub const SWITCH_OVER_MAX_MS: u64 = 2_000;
+use super::writers::WritersReport;
 
 /// All the judge found.
 #[derive(Debug, Clone)]
@@ -41,6 +37,8 @@ pub struct Verdict {
     pub store: Result<Value, String>,
     /// File system and database.
     pub array: ArrayReport,
+    /// The array's own record of writes.
+    pub writers: WritersReport,
     /// How many different certificates the clients were shown.
     pub certificates: usize,
 }
@@ -63,7 +61,7 @@ impl Verdict {
         none("messages wrong when read during the faults", self.counts.broken_reads.len());
         none("senders without a last answer", self.unanswered);
         none("certificates beyond the one both boxes share", self.certificates.saturating_sub(1));
-        none("takeovers without need", self.needless());
+        none("writes at the array behind another's take", self.writers.two_writers as usize);
         if self.counts.accepted == 0 {
             list.push("no message was accepted at all".into());
         }
@@ -75,90 +73,83 @@ impl Verdict {
             Ok(check) => list.push(format!("the store's own check: {check}")),
             Err(reason) => list.push(format!("the store's own check failed: {reason}")),
         }
+        for cycle in &self.cycles {
+            list.extend(cycle.problems.iter().map(|problem| format!("{}: {problem}", cycle.name)));
+        }
         list.extend(self.slow());
         list
     }
 
-    /// Cables with a spare, and noise, are no reason to move the service.
-    fn needless(&self) -> usize {
-        let spare = |kind| matches!(kind, Kind::CutSerial | Kind::CutPrivate | Kind::GarbageSerial);
-        self.cycles.iter().filter(|cycle| spare(cycle.kind) && cycle.takeover.is_some()).count()
-    }
-
     fn slow(&self) -> Vec<String> {
         let mut list = Vec::new();
-        for (kind, outages) in self.outages() {
-            let (median, worst) = median_and_worst(&outages);
-            let (median_max, worst_max) = match kind {
-                Kind::SwitchOver => (SWITCH_OVER_MAX_MS, SWITCH_OVER_MAX_MS),
-                Kind::PowerCut => (OUTAGE_MEDIAN_MAX_MS, OUTAGE_WORST_MAX_MS),
-                _ => continue,
-            };
-            if median > median_max || worst > worst_max {
+        for outages in self.outages() {
+            if let Some(bar) = outages.bar
+                && (outages.p50_ms > bar.p50_ms || outages.p99_ms > bar.p99_ms)
+            {
                 list.push(format!(
-                    "{kind}: median outage {median} ms (at most {median_max}), worst {worst} ms (at most {worst_max})"
+                    "{}: outage p50 {} ms (at most {}), p99 {} ms (at most {})",
+                    outages.name, outages.p50_ms, bar.p50_ms, outages.p99_ms, bar.p99_ms
                 ));
             }
         }
         list
     }
 
-    fn outages(&self) -> Vec<(Kind, Vec<u64>)> {
-        let mut list: Vec<(Kind, Vec<u64>)> = Vec::new();
+    fn outages(&self) -> Vec<Outages> {
+        let mut lists: Vec<(&str, Outcome, Vec<u64>)> = Vec::new();
         for cycle in &self.cycles {
-            match list.iter_mut().find(|(kind, _)| *kind == cycle.kind) {
-                Some((_, outages)) => outages.push(cycle.outage_ms),
-                None => list.push((cycle.kind, vec![cycle.outage_ms])),
+            match lists.iter_mut().find(|(name, ..)| *name == cycle.name) {
+                Some((.., outages)) => outages.push(cycle.outage_ms),
+                None => lists.push((&cycle.name, cycle.outcome, vec![cycle.outage_ms])),
             }
         }
-        list
+        lists.into_iter().map(|(name, outcome, outages)| Outages::of(name, outcome, &outages)).collect()
     }
 
     /// For a machine.
     pub fn json(&self) -> Value {
-        let outages = self.outages().into_iter().map(|(kind, outages)| {
-            let (median, worst) = median_and_worst(&outages);
-            json!({ "kind": kind, "faults": outages.len(), "median_ms": median, "worst_ms": worst })
-        });
         json!({
             "passed": self.complaints().is_empty(),
             "complaints": self.complaints(),
             "seed": self.seed,
             "seconds": self.took.as_secs(),
             "usual_gap_ms": self.usual_gap_ms,
-            "outages": outages.collect::<Vec<_>>(),
+            "outages": self.outages(),
             "faults": self.cycles,
             "clients": self.counts,
             "unanswered": self.unanswered,
             "mailboxes": self.mailboxes,
             "store": match &self.store { Ok(check) => check.clone(), Err(reason) => json!({ "error": reason }) },
             "array": self.array,
+            "writers": self.writers,
             "certificates": self.certificates,
         })
     }
 
     /// For a person.
     pub fn table(&self) -> String {
-        let mut text =
-            String::from("\n  no  fault          box  outage ms  whole after ms  takeover, ms a phase\n");
+        let mut text = String::from(
+            "\n  no  fault                        box  outage ms  whole after ms  takeover, ms a phase\n",
+        );
         for cycle in &self.cycles {
             let takeover = cycle.takeover.as_ref().map_or("none".into(), |takeover| {
                 format!("noticed {}, {}", takeover["detect_ms"], screen::phases(takeover))
             });
             let _ = writeln!(
                 text,
-                "  {:>2}  {:<14} {:<3} {:>10} {:>15}  {takeover}",
+                "  {:>2}  {:<28} {:<3} {:>10} {:>15}  {takeover}",
                 cycle.number,
-                cycle.kind.to_string(),
-                cycle.name.to_string(),
+                cycle.name,
+                cycle.serving.to_string(),
                 cycle.outage_ms,
                 cycle.whole_after_ms
             );
         }
-        text.push_str("\n  fault          faults  median ms  worst ms\n");
-        for (kind, outages) in self.outages() {
-            let (median, worst) = median_and_worst(&outages);
-            let _ = writeln!(text, "  {:<14} {:>6} {median:>10} {worst:>9}", kind.to_string(), outages.len());
+        text.push_str("\n  fault                        times   p50 ms   p99 ms   max ms  bar: p50, p99\n");
+        for outages in self.outages() {
+            let bar = outages.bar.map_or(String::new(), |bar| format!("{}, {}", bar.p50_ms, bar.p99_ms));
+            let Outages { name, times, p50_ms, p99_ms, max_ms, .. } = outages;
+            let _ = writeln!(text, "  {name:<28} {times:>5} {p50_ms:>8} {p99_ms:>8} {max_ms:>8}  {bar}");
         }
         self.write_counts(&mut text);
         let complaints = self.complaints();
@@ -192,6 +183,11 @@ impl Verdict {
             ("read by POP3 meanwhile", counts.reads.to_string()),
             ("certificates seen", self.certificates.to_string()),
             ("store check", store.into()),
+            ("writes at the array", of_each(&self.writers.written)),
+            ("writes it kept out", of_each(&self.writers.kept_out)),
+            ("takes of the reservation", self.writers.takes.to_string()),
+            ("TWO WRITERS", self.writers.two_writers.to_string()),
+            ("writes unreserved", self.writers.unreserved.to_string()),
             ("file system", self.array.file_system.clone()),
             ("database", self.array.database.clone()),
         ];
@@ -202,10 +198,58 @@ impl Verdict {
     }
 }
 
-/// Median and worst of some outages.
-pub fn median_and_worst(outages: &[u64]) -> (u64, u64) {
-    let mut sorted = outages.to_vec();
-    sorted.sort_unstable();
-    let median = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
-    (median, sorted.last().copied().unwrap_or_default())
+fn of_each(counts: &BTreeMap<String, u64>) -> String {
+    let list: Vec<String> = counts.iter().map(|(who, count)| format!("{who} {count}")).collect();
+    if list.is_empty() { "none".into() } else { list.join(", ") }
+}
+
+/// The distribution of the outages of one kind of episode.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Outages {
+    /// Which.
+    pub name: String,
+    /// How often it was done.
+    pub times: usize,
+    /// Half of them were no longer.
+    pub p50_ms: u64,
+    /// 99 of 100 were no longer; of fewer than a hundred, none was.
+    pub p99_ms: u64,
+    /// The longest.
+    pub max_ms: u64,
+    /// What is allowed.
+    pub bar: Option<Bar>,
+}
+
+impl Outages {
+    fn of(name: &str, outcome: Outcome, outages: &[u64]) -> Self {
+        let mut sorted = outages.to_vec();
+        sorted.sort_unstable();
+        // The nearest-rank method.
+        let percentile = |percent: usize| {
+            let rank = (sorted.len() * percent).div_ceil(100).max(1);
+            sorted.get(rank - 1).copied().unwrap_or_default()
+        };
+        Self {
+            name: name.into(),
+            times: sorted.len(),
+            p50_ms: percentile(50),
+            p99_ms: percentile(99),
+            max_ms: percentile(100),
+            bar: outcome.bar(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_outages_that_were_there() {
+        let outages: Vec<u64> = (1..=200).collect();
+        let all = Outages::of("x", Outcome::Moves, &outages);
+        assert_eq!((all.p50_ms, all.p99_ms, all.max_ms), (100, 198, 200));
+        let few = Outages::of("x", Outcome::Moves, &[7, 900, 3]);
+        assert_eq!((few.p50_ms, few.p99_ms, few.max_ms), (7, 900, 900));
+    }
 }
