@@ -22,7 +22,7 @@ BENCH_PACKAGES  := postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd openssl
 FUZZ_PACKAGES   := g++
 FUZZ_TARGETS    := $(notdir $(basename $(wildcard tests/fuzz/targets/*.rs)))
 
-.PHONY: help run test test-unit test-crash test-clients test-image test-lab image binary lab-binary check bench fuzz sim verify clean deps deps-bench toolchain
+.PHONY: help run test test-unit test-crash test-clients test-image test-lab test-faults image binary lab-binary check bench fuzz sim verify clean deps deps-bench toolchain
 
 help: ## list every entry point
 	@echo 'Twinmail: two boxes, one array, one address. Entry points:'
@@ -53,7 +53,10 @@ test-clients: deps binary ## real mail clients against the real service
 	TWINMAIL_BINARY=$(BINARY) cargo test -p clients
 
 test-lab: deps image lab-binary ## two boxes under QEMU: boot, serve, fail, take over
-	TWINMAIL_IMAGE=$(IMAGE) cargo test -p lab -- --test-threads=1 --nocapture
+	TWINMAIL_IMAGE=$(IMAGE) cargo test -p lab --lib --bins --test stories -- --test-threads=1 --nocapture
+
+test-faults: deps image lab-binary ## every fault alone and together, each with its outage: 40 minutes
+	TWINMAIL_IMAGE=$(IMAGE) cargo test -p lab --test faults -- --test-threads=1 --nocapture
 
 image: deps binary ## build the box image and print what is in it
 	@cargo run --quiet -p image -- build --board $(BOARD) --binary $(BINARY) --out $(IMAGE)

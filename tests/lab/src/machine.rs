@@ -31,7 +31,7 @@ const FIRMWARE: [(&str, &str); 2] = [
 /// for its commands, which no hardware does.
 const ARRAY_TIMEOUT_S: u32 = 8;
 /// How long a plugged-out device may take to be gone before it can be plugged in again.
-const REPLUG_MAX: Duration = Duration::from_secs(5);
+const REPLUG_MAX: Duration = Duration::from_secs(20);
 
 /// What a box starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]

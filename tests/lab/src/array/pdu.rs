@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 /// Basic header segment.
 const HEAD_BYTES: usize = 48;
 /// More data in one PDU than anybody here negotiates.
-const DATA_MAX: usize = 16 << 20;
+const DATA_MAX: usize = 4 << 20;
 
 /// SCSI Command (RFC 7143 section 11.3).
 pub const COMMAND: u8 = 0x01;

@@ -82,7 +82,10 @@ pub fn run(place: &Place, ledger: &Ledger, number: u32, episode: &Episode) -> Re
         problems.extend(wait_for_service(ledger).err().map(|_| "no service until it was healed".into()));
     }
     let healed = Instant::now();
-    ask(place, &Request::Heal { name: None, kind: None })?;
+    if let Err(error) = ask(place, &Request::Heal { name: None, kind: None }) {
+        problems.push(format!("not healed at once: {error}"));
+        ask(place, &Request::Heal { name: None, kind: None })?;
+    }
     problems.extend(wait_for_service(ledger).err().map(|_| "no service after it was healed".into()));
     let after = match wait_until_whole(place, ledger) {
         Ok(after) => after,

@@ -95,37 +95,8 @@ impl Plan {
         let at_other = kinds.iter().filter(|kind| !kind.hits_both() && **kind != Kind::SwitchOver);
         let mut list: Vec<Episode> = alone.chain(at_other.map(|kind| Episode::at_other(*kind))).collect();
         list.extend(together());
-        list.extend(self.second_faults());
+        list.extend(second_faults(&mut self.random));
         list
-    }
-
-    /// A second fault while the pair is at work on the first.
-    fn second_faults(&mut self) -> [Episode; 3] {
-        let mut second = |target, from_ms: u64, to_ms: u64| Blow {
-            at_ms: from_ms + splitmix(&mut self.random) % (to_ms - from_ms),
-            target,
-            deed: Break(SECOND_FAULTS[splitmix(&mut self.random) as usize % SECOND_FAULTS.len()]),
-        };
-        let first = |kind| Blow { at_ms: 0, target: Serving, deed: Break(kind) };
-        let power = |deed, at_ms| Blow { at_ms, target: Serving, deed };
-        let taking = vec![first(Kind::PowerCut), second(Other, 2_000, 5_000)];
-        let of = if splitmix(&mut self.random).is_multiple_of(2) { Serving } else { Other };
-        let mut second = |target, from_ms: u64, to_ms: u64| Blow {
-            at_ms: from_ms + splitmix(&mut self.random) % (to_ms - from_ms),
-            target,
-            deed: Break(SECOND_FAULTS[splitmix(&mut self.random) as usize % SECOND_FAULTS.len()]),
-        };
-        let releasing = vec![first(Kind::SwitchOver), second(of, 100, 1_600)];
-        let booting = vec![
-            first(Kind::PowerCut),
-            power(Heal(Kind::PowerCut), 6_000),
-            Blow { deed: Break(Kind::Reset), ..second(Serving, 8_000, 16_000) },
-        ];
-        [
-            Episode { name: "then in takeover".into(), blows: taking, outcome: Outcome::NeedsHealing },
-            Episode { name: "then in release".into(), blows: releasing, outcome: Outcome::NeedsHealing },
-            Episode { name: "then in boot".into(), blows: booting, outcome: Outcome::Moves },
-        ]
     }
 
     fn shuffle(&mut self, list: &mut [Episode]) {
@@ -190,8 +161,30 @@ impl Episode {
     }
 }
 
+/// A second fault while the pair is at work on the first: in a takeover, in a release, in a boot.
+pub fn second_faults(random: &mut u64) -> [Episode; 3] {
+    let mut draw = |target, from_ms: u64, to_ms: u64| {
+        let at_ms = from_ms + splitmix(random) % (to_ms - from_ms);
+        (at_ms, target, Break(SECOND_FAULTS[splitmix(random) as usize % SECOND_FAULTS.len()]))
+    };
+    let taking = [(0, Serving, Break(Kind::PowerCut)), draw(Other, 2_000, 5_000)];
+    let releasing = [Serving, Other].map(|of| [(0, Serving, Break(Kind::SwitchOver)), draw(of, 100, 1_600)]);
+    let (reset_ms, ..) = draw(Serving, 8_000, 16_000);
+    let booting = [
+        (0, Serving, Break(Kind::PowerCut)),
+        (6_000, Serving, Heal(Kind::PowerCut)),
+        (reset_ms, Serving, Break(Kind::Reset)),
+    ];
+    let releasing = releasing[(splitmix(random) % 2) as usize];
+    [
+        Episode::of("then in takeover", Outcome::NeedsHealing, &taking),
+        Episode::of("then in release", Outcome::NeedsHealing, &releasing),
+        Episode::of("then in boot", Outcome::Moves, &booting),
+    ]
+}
+
 /// What goes wrong together.
-fn together() -> Vec<Episode> {
+pub fn together() -> Vec<Episode> {
     let cables = [(0, Serving, Break(Kind::CutSerial)), (0, Serving, Break(Kind::CutPrivate))];
     let public = [(0, Serving, Break(Kind::CutPublic)), (0, Other, Break(Kind::CutPublic))];
     let dark = [(0, Serving, Break(Kind::PowerCut)), (0, Other, Break(Kind::PowerCut))];

@@ -3,7 +3,7 @@
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -35,17 +35,26 @@ pub struct Operator {
     _owner: Owner,
 }
 
+/// The image that is tested.
+pub fn image() -> PathBuf {
+    let named = std::env::var_os("TWINMAIL_IMAGE").map(PathBuf::from);
+    named.unwrap_or_else(|| project_root().unwrap().join("target/image"))
+}
+
 /// A lab of the given name with its cables laid and no power yet.
 pub fn bench(name: &str, boot: Boot) -> Operator {
+    bench_of(name, boot, &image())
+}
+
+/// The same with an image of its own.
+pub fn bench_of(name: &str, boot: Boot, image: &Path) -> Operator {
     let place = Place::of(name).unwrap();
     let began = Instant::now();
     while client::is_running(&place) && began.elapsed() < Duration::from_secs(10) {
         sleep(Duration::from_millis(100));
     }
-    let image = std::env::var_os("TWINMAIL_IMAGE").map(PathBuf::from);
-    let image = image.unwrap_or_else(|| project_root().unwrap().join("target/image"));
     let start = |ports_base| {
-        let plan = Plan { instance: name.into(), image: image.clone(), boot, ports_base };
+        let plan = Plan { instance: name.into(), image: image.to_owned(), boot, ports_base };
         let owner = Owner::start(env!("CARGO_BIN_EXE_lab").as_ref(), &plan, true)?;
         Ok::<_, LabError>(Operator { place: place.clone(), ports_base, _owner: owner })
     };
@@ -189,7 +198,7 @@ pub fn count(subject: &str) -> usize {
 }
 
 /// A forwarded port of the virtual address.
-fn port(inside: u16) -> SocketAddr {
+pub fn port(inside: u16) -> SocketAddr {
     let forward = FORWARDS.iter().find(|forward| forward.inside == inside).unwrap();
     SocketAddr::from(([127, 0, 0, 1], forward.outside(*PAIR_PORTS.get().unwrap())))
 }
