@@ -15,6 +15,7 @@
 mod fold;
 mod pieces;
 mod plan;
+mod token_set;
 mod tokens;
 
 pub use fold::{Needle, fold};

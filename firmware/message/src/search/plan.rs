@@ -26,6 +26,7 @@ impl Place {
         &[Self::Body, Self::Subject, Self::From, Self::To, Self::Cc, Self::Header];
 
     /// The letter before a token of this place.
+    #[inline]
     pub const fn letter(self) -> u8 {
         match self {
             Self::Body => b'b',

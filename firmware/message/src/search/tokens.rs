@@ -13,9 +13,9 @@
 //!                  |------ 32 ------|       |-- rest --|
 //! ```
 
-use super::fold::fold_into;
 use super::pieces::{Piece, each_piece};
 use super::plan::Place;
+use super::token_set::TokenSet;
 use crate::Structure;
 
 /// Longest word that is one token, in characters.
@@ -23,7 +23,7 @@ pub(super) const WORD_CHARS_MAX: usize = 32;
 /// Distance of the pieces of a longer word; any text up to this long in it stands in one of them.
 pub(super) const OVERLAP_CHARS: usize = 16;
 /// Distinct tokens of one message; with more of them the message is [`WIDE`].
-const TOKENS_MAX: usize = 32 * 1024;
+pub(super) const TOKENS_MAX: usize = 32 * 1024;
 
 /// Token of a message that has more words than are indexed: it can hold anything.
 pub const WIDE: &str = "w";
@@ -42,113 +42,24 @@ pub(super) enum Class {
 /// The tokens of a message, each once, separated by blanks: ASCII letters and digits and any other
 /// characters beyond ASCII, nothing else.
 pub fn tokens(raw: &[u8], structure: &Structure) -> Box<str> {
-    let mut set = TokenSet::default();
-    let mut folded = String::new();
+    let mut set = TokenSet::new();
     each_piece(raw, structure, &mut |piece| {
-        folded.clear();
         match piece {
             Piece::Field { name, value } => {
-                fold_into(&mut folded, name);
-                set.add_text(Place::Header, &folded);
-                folded.clear();
-                fold_into(&mut folded, value);
-                set.add_text(Place::of_field(name), &folded);
+                set.add_unfolded(Place::Header, name);
+                set.add_unfolded(Place::of_field(name), value);
             }
-            Piece::Body(text) => {
-                fold_into(&mut folded, text);
-                set.add_text(Place::Body, &folded);
-            }
+            Piece::Body(text) => set.add_unfolded(Place::Body, text),
         }
         set.count <= TOKENS_MAX
     });
-    if set.count > TOKENS_MAX {
-        set.out.push_str(WIDE);
-    }
-    set.out.truncate(set.out.trim_ascii_end().len());
-    set.out.into_boxed_str()
+    set.finish()
 }
 
 /// Whether a token without its place is a word, which the index looks into, rather than a pair.
+#[inline]
 pub fn is_word(text: &str) -> bool {
     text.chars().next().is_some_and(|letter| class(letter) == Class::Word)
-}
-
-/// Tokens seen so far: their text, and a table to find them by.
-#[derive(Default)]
-struct TokenSet {
-    out: String,
-    /// Hash, start and end of each token; a power of two of slots, at most half of them taken.
-    slots: Vec<(u32, u32, u32)>,
-    count: usize,
-}
-
-impl TokenSet {
-    fn add_text(&mut self, place: Place, folded: &str) {
-        for (class, run) in runs(folded) {
-            match class {
-                Class::Gap => {}
-                Class::Word => word_pieces(run, |piece| self.add(place, piece)),
-                Class::Dense => pairs(run, |pair| self.add(place, pair)),
-            }
-            if self.count > TOKENS_MAX {
-                return;
-            }
-        }
-    }
-
-    fn add(&mut self, place: Place, text: &str) {
-        if self.count * 2 >= self.slots.len() {
-            self.grow();
-        }
-        let (letter, mask) = (place.letter(), self.slots.len() - 1);
-        let hash = hash(letter, text);
-        let mut at = hash as usize & mask;
-        while let Some(&(known, start, end)) = self.slots.get(at).filter(|slot| slot.2 != 0) {
-            let token = &self.out.as_bytes()[start as usize..end as usize];
-            if known == hash && token[0] == letter && &token[1..] == text.as_bytes() {
-                return;
-            }
-            at = (at + 1) & mask;
-        }
-        let start = self.out.len() as u32;
-        self.out.push(char::from(letter));
-        self.out.push_str(text);
-        if let Some(slot) = self.slots.get_mut(at) {
-            *slot = (hash, start, self.out.len() as u32);
-        }
-        self.out.push(' ');
-        self.count += 1;
-    }
-
-    fn grow(&mut self) {
-        let size = (self.slots.len() * 2).max(1024);
-        let old = std::mem::replace(&mut self.slots, vec![(0, 0, 0); size]);
-        for slot in old.into_iter().filter(|slot| slot.2 != 0) {
-            let mut at = slot.0 as usize & (size - 1);
-            while self.slots.get(at).is_some_and(|taken| taken.2 != 0) {
-                at = (at + 1) & (size - 1);
-            }
-            if let Some(free) = self.slots.get_mut(at) {
-                *free = slot;
-            }
-        }
-    }
-}
-
-/// Eight bytes at a time, multiplied and mixed, folded to 32 bits.
-fn hash(letter: u8, text: &str) -> u32 {
-    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut state = u64::from(letter) << 32 | text.len() as u64;
-    let mut mix = |bits: u64| {
-        state = (state ^ bits).wrapping_mul(FACTOR);
-        state ^= state >> 29;
-    };
-    let (chunks, rest) = text.as_bytes().as_chunks::<8>();
-    for chunk in chunks {
-        mix(u64::from_le_bytes(*chunk));
-    }
-    mix(rest.iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte)));
-    (state ^ (state >> 32)) as u32
 }
 
 /// The runs of one class that make up a text, in order.
@@ -163,7 +74,7 @@ pub(super) fn runs(folded: &str) -> impl Iterator<Item = (Class, &str)> {
     })
 }
 
-fn run_end(text: &str, kind: Class) -> usize {
+pub(super) fn run_end(text: &str, kind: Class) -> usize {
     let bytes = text.as_bytes();
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
@@ -220,13 +131,15 @@ pub(super) fn pairs(run: &str, mut take: impl FnMut(&str)) {
     }
 }
 
+#[inline]
 fn ascii_class(byte: u8) -> Class {
     if byte.is_ascii_alphanumeric() { Class::Word } else { Class::Gap }
 }
 
 /// The class of a folded character. Any choice is right as long as it is always the same: the index of
 /// an existing store was made with it.
-fn class(letter: char) -> Class {
+#[inline]
+pub(super) fn class(letter: char) -> Class {
     match letter {
         '\0'..='\x7f' => ascii_class(letter as u8),
         // Thai, Lao, Tibetan, Myanmar, Khmer; kana, Bopomofo; ideographs with their extensions.

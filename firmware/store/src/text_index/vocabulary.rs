@@ -15,6 +15,8 @@ use crate::StoreError;
 const BLOCK_WORDS: usize = 256;
 /// Hashes of words in one generation; there are two.
 const KNOWN_MAX: usize = 128 * 1024;
+/// Places for hashes of words seen just now; a power of two.
+const RECENT: usize = 8 * 1024;
 /// Blocks read at the start: the words in use.
 const BLOCKS_LOADED: i64 = 400;
 /// Most grams of a text that are asked for; more of them find the same blocks.
@@ -23,11 +25,20 @@ const GRAMS_MAX: usize = 6;
 const BLOCKS_MAX: usize = 8_192;
 
 /// What is known to be written, and what is about to be.
-#[derive(Default)]
 pub(super) struct Vocabulary {
+    /// Hashes at their own place: most words of a message stand in the one before as well, and this table
+    /// stays in the processor's cache, which the known words do not.
+    recent: Box<[u64]>,
     young: Known,
     old: Known,
     fresh: Vec<Box<str>>,
+}
+
+impl Default for Vocabulary {
+    fn default() -> Self {
+        let recent = vec![0; RECENT].into_boxed_slice();
+        Self { recent, young: Known::default(), old: Known::default(), fresh: Vec::new() }
+    }
 }
 
 type Known = HashSet<u64, BuildHasherDefault<AsItIs>>;
@@ -49,7 +60,9 @@ impl Vocabulary {
     pub fn note(&mut self, tokens: &str) {
         for token in tokens.split(' ') {
             let Some(word) = token.get(1..).filter(|word| is_word(word)) else { continue };
-            if self.learn(hash(word)) {
+            let hash = hash(word);
+            let recent = &mut self.recent[hash as usize % RECENT];
+            if std::mem::replace(recent, hash) != hash && self.learn(hash) {
                 self.fresh.push(word.into());
             }
         }
@@ -83,6 +96,7 @@ impl Vocabulary {
     }
 
     /// Whether the word was not known.
+    #[inline]
     fn learn(&mut self, hash: u64) -> bool {
         if self.young.contains(&hash) {
             return false;
@@ -91,6 +105,7 @@ impl Vocabulary {
         if self.young.len() >= KNOWN_MAX {
             // Words in use come over from the old ones, the others are forgotten.
             self.old = std::mem::take(&mut self.young);
+            self.recent.fill(0);
         }
         self.young.insert(hash);
         is_new
@@ -161,6 +176,7 @@ fn grams<'a>(word: &'a str, mut take: impl FnMut(&'a str)) {
 }
 
 /// Eight bytes at a time, multiplied and mixed.
+#[inline]
 fn hash(word: &str) -> u64 {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let (chunks, rest) = word.as_bytes().as_chunks::<8>();
@@ -172,11 +188,7 @@ fn hash(word: &str) -> u64 {
     for chunk in chunks {
         mix(u64::from_le_bytes(*chunk));
     }
-    let mut last = [0; 8];
-    for (to, from) in last.iter_mut().zip(rest) {
-        *to = *from;
-    }
-    mix(u64::from_le_bytes(last));
+    mix(rest.iter().rev().fold(0, |bits, byte| bits << 8 | u64::from(*byte)));
     mix(0x5851_f42d_4c95_7f2d);
     state
 }
@@ -186,6 +198,7 @@ fn hash(word: &str) -> u64 {
 struct AsItIs(u64);
 
 impl Hasher for AsItIs {
+    #[inline]
     fn finish(&self) -> u64 {
         self.0
     }
@@ -196,6 +209,7 @@ impl Hasher for AsItIs {
         }
     }
 
+    #[inline]
     fn write_u64(&mut self, number: u64) {
         self.0 = number;
     }
