@@ -222,13 +222,15 @@ fn domain_lines(domain: &Domain, language: Language) -> Lines {
         line(Text::CatchAll, language, catch_all),
         language_line(domain.language.as_ref(), language),
     ];
-    for (name, limit) in &domain.defaults {
+    let sending = domain.sending.iter().map(|limit| (Text::AllUsers, limit));
+    let defaults = domain.defaults.iter().map(|limit| (Text::PerUser, limit));
+    for (whose, (name, limit)) in sending.chain(defaults) {
         let value = match limit {
             Limit::AtMost(number) => amount(Some(*number), name.is_size(), language),
             Limit::None | Limit::Default => amount(None, name.is_size(), language),
         };
         let (name, value) = line(limit_name(*name), language, value);
-        lines.push((Text::PerUser.fill(language, &[&name]), value));
+        lines.push((whose.fill(language, &[&name]), value));
     }
     lines
 }

@@ -393,6 +393,36 @@ impl DefaultWords {
     }
 }
 
+/// What all users of a domain may send together.
+#[derive(Debug, Clone, Default, Args)]
+pub struct SendingWords {
+    /// Messages all its users may send together in an hour, or none
+    #[arg(long, value_name = "COUNT")]
+    pub messages_hour: Option<Amount>,
+    /// Messages all its users may send together in a day, or none
+    #[arg(long, value_name = "COUNT")]
+    pub messages_day: Option<Amount>,
+    /// Recipients all its users may send to together in an hour, or none
+    #[arg(long, value_name = "COUNT")]
+    pub recipients_hour: Option<Amount>,
+    /// Recipients all its users may send to together in a day, or none
+    #[arg(long, value_name = "COUNT")]
+    pub recipients_day: Option<Amount>,
+}
+
+impl SendingWords {
+    fn limits(&self) -> Limits {
+        LimitWords {
+            messages_hour: self.messages_hour,
+            messages_day: self.messages_day,
+            recipients_hour: self.recipients_hour,
+            recipients_day: self.recipients_day,
+            ..LimitWords::default()
+        }
+        .limits()
+    }
+}
+
 /// Protocols as they are typed: names with commas, `all`, `none`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Protocols(pub Vec<Protocol>);
@@ -466,6 +496,9 @@ pub struct DomainSettings {
     /// Limits of users who have none of their own.
     #[command(flatten)]
     pub defaults: DefaultWords,
+    /// What they may send together.
+    #[command(flatten)]
+    pub sending: SendingWords,
 }
 
 impl DomainSettings {
@@ -481,6 +514,7 @@ impl DomainSettings {
             language: self.mail_language.map(MailLanguage::word),
             catch_all: self.catch_all.map(catch_all),
             defaults: self.defaults.limits(),
+            sending: self.sending.limits(),
         }
     }
 }

@@ -73,6 +73,7 @@ catalogue! {
         Refused = "refused", "拒收";
         MailLanguage = "Language", "语言";
         ByDefault = "by default", "默认";
+        AllUsers = "{0}, all users", "全部用户合计{0}";
         PerUser = "{0} per user", "每用户{0}";
         ForwardTo = "Forwarded to", "转发到";
         KeepCopy = "Copy kept here", "保留副本";

@@ -160,7 +160,7 @@ fn the_words_about_users_and_domains_say_what_changes_and_nothing_else() {
         DomainChange, GroupChange, Limit, LimitName, Page, Protocol, Request, UserChange, WhoMaySend,
     };
     let words = "domain set b.test --space 500G --users none --protocols imap,pop3 --plus off --catch-all none \
-                 --user-space 1G --user-messages-day 200 --mail-language zh --enabled on";
+                 --user-space 1G --user-messages-day 200 --messages-hour 5000 --mail-language zh --enabled on";
     let change = DomainChange {
         enabled: Some(true),
         space: Some(Limit::AtMost(500 << 30)),
@@ -171,6 +171,7 @@ fn the_words_about_users_and_domains_say_what_changes_and_nothing_else() {
         catch_all: Some(String::new()),
         defaults: [(LimitName::Space, Limit::AtMost(1 << 30)), (LimitName::MessagesDay, Limit::AtMost(200))]
             .into(),
+        sending: [(LimitName::MessagesHour, Limit::AtMost(5_000))].into(),
     };
     assert_eq!(asked(words), Request::DomainSet { domain: "b.test".into(), change });
     let address = || "a@b.test".to_owned();

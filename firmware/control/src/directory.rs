@@ -154,6 +154,8 @@ pub struct DomainChange {
     pub catch_all: Option<String>,
     /// Limits of users who have none of their own.
     pub defaults: Limits,
+    /// What all its users may send together: messages and recipients, an hour and a day.
+    pub sending: Limits,
 }
 
 /// A change of a user; what is not named stays.
@@ -388,6 +390,9 @@ pub struct Domain {
     pub catch_all: Vec<String>,
     /// Limits of users who have none of their own, as far as they are set.
     pub defaults: Limits,
+    /// What all its users may send together, as far as it is set.
+    #[serde(default)]
+    pub sending: Limits,
 }
 
 /// One user.

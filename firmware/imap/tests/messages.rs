@@ -73,6 +73,32 @@ async fn fetch_the_parts_of_a_message() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_date_comes_back_in_the_zone_it_was_given_in() {
+    let service = Service::start().await;
+    let mut client = service.login().await;
+    let text = "Subject: zone\r\n\r\nx\r\n";
+    let append = |date: &str| format!("APPEND INBOX \"{date}\" {{{}+}}\r\n{text}", text.len());
+    // The same day in three places, three days in UTC.
+    for date in ["25-Mar-2007 01:00:00 +0530", "25-Mar-2007 12:00:00 +0000", "25-Mar-2007 23:59:59 -0830"] {
+        client.ok(&append(date)).await;
+    }
+    client.ok("SELECT INBOX").await;
+    let dates = client.ok("FETCH 1:3 INTERNALDATE").await.untagged;
+    assert_eq!(dates[0], "* 1 FETCH (INTERNALDATE \"25-Mar-2007 01:00:00 +0530\")");
+    assert_eq!(dates[2], "* 3 FETCH (INTERNALDATE \"25-Mar-2007 23:59:59 -0830\")");
+    assert_eq!(client.ok("SEARCH ON 25-Mar-2007").await.untagged, ["* SEARCH 1 2 3"]);
+    assert_eq!(client.ok("SEARCH BEFORE 25-Mar-2007").await.untagged, ["* SEARCH"]);
+    assert_eq!(client.ok("SEARCH SINCE 26-Mar-2007").await.untagged, ["* SEARCH"]);
+    client.ok("CREATE other").await;
+    client.ok("MOVE 1 other").await;
+    client.ok("COPY 2 other").await;
+    client.ok("SELECT other").await;
+    let dates = client.ok("FETCH 1:2 INTERNALDATE").await.untagged;
+    assert_eq!(dates[0], "* 1 FETCH (INTERNALDATE \"25-Mar-2007 01:00:00 +0530\")");
+    assert_eq!(dates[1], "* 2 FETCH (INTERNALDATE \"25-Mar-2007 23:59:59 -0830\")");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reading_a_body_sets_seen_and_tells_so() {
     let service = Service::start().await;
     let mut client = mailbox_of(&service, 3).await;

@@ -118,7 +118,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections_max: 12_000,
+            connections_max: connections_max(descriptors_max()),
             connections_per_address_max: 250,
             connections_per_network_max: 2_000,
             handshakes_max: 1_000,
@@ -138,6 +138,19 @@ impl Default for Limits {
             relay: RelayTimes::default(),
         }
     }
+}
+
+/// As many connections as are of use, and no more than there are descriptors for, with some left for files,
+/// outgoing sessions and questions to name servers.
+fn connections_max(descriptors_max: u64) -> usize {
+    const OF_USE: u64 = 12_000;
+    const LEFT: u64 = 512;
+    descriptors_max.saturating_sub(LEFT).max(descriptors_max / 2).min(OF_USE) as usize
+}
+
+/// Descriptors this process may come to have.
+fn descriptors_max() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX)
 }
 
 /// A quarter of the memory for texts; enough for one message of the largest size with its growth, and no
@@ -165,6 +178,14 @@ fn memory_kib() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_for_the_rest() {
+        assert_eq!(connections_max(u64::MAX), 12_000);
+        assert_eq!(connections_max(12_512), 12_000);
+        assert_eq!(connections_max(4_096), 3_584);
+        assert_eq!(connections_max(600), 300);
+    }
 
     #[test]
     fn a_small_box_still_takes_the_largest_message() {

@@ -254,6 +254,7 @@ fn domain_change(change: words::DomainChange) -> Result<DomainChange, String> {
         plus_addressing: change.plus_addressing,
         language: change.language.map(unless_empty),
         defaults: limit_changes(&change.defaults),
+        sending: limit_changes(&change.sending),
         catch_all: match change.catch_all.map(unless_empty) {
             Some(Some(target)) => Some(Some(address_in_a_labels(&target)?)),
             other => other,
@@ -393,6 +394,7 @@ fn domain(found: DomainInUse) -> words::Domain {
         language: record.language,
         catch_all: found.catch_all,
         defaults: limits(&record.defaults),
+        sending: limits(&record.sending),
     }
 }
 

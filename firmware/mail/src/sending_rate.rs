@@ -1,4 +1,4 @@
-//! How much each account has sent in the last hour and day.
+//! How much each account, and each domain, has sent in the last hour and day.
 //!
 //! Kept in memory: after a restart or a takeover it counts anew, which errs on the side of the user.
 
@@ -6,19 +6,27 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use smtp::server::Refusal;
-use store::{AccountId, SendingRate};
+use store::{AccountId, DomainId, SendingRate};
 
 /// Seconds of one slot; an hour is forgotten in so many steps.
 const SLOT_S: u64 = 300;
 const HOUR_SLOTS: u64 = 12;
 const DAY_SLOTS: u64 = 288;
-/// Accounts remembered; those that sent longest ago go first.
-const ACCOUNTS_MAX: usize = 100_000;
+/// Senders remembered; those that sent longest ago go first.
+const SENDERS_MAX: usize = 100_000;
+
+/// Who sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Sender {
+    Account(AccountId),
+    /// All users of a domain together.
+    Domain(DomainId),
+}
 
 /// What was sent.
 #[derive(Debug, Default)]
 pub(crate) struct SendingRates {
-    accounts: Mutex<HashMap<AccountId, VecDeque<Slot>>>,
+    senders: Mutex<HashMap<Sender, VecDeque<Slot>>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -29,10 +37,10 @@ struct Slot {
 }
 
 impl SendingRates {
-    /// Whether an account may send one more message to so many recipients.
+    /// Whether a sender may send one more message to so many recipients.
     pub(crate) fn check(
         &self,
-        account: AccountId,
+        sender: Sender,
         limits: &SendingRate,
         recipients: u64,
         unix_s: u64,
@@ -41,8 +49,8 @@ impl SendingRates {
             return Ok(());
         }
         let (hour, day) = {
-            let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-            let slots = accounts.get(&account);
+            let senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+            let slots = senders.get(&sender);
             let sent = |back: u64| {
                 let oldest = (unix_s / SLOT_S).saturating_sub(back - 1);
                 let recent = slots.into_iter().flatten().filter(|slot| slot.number >= oldest);
@@ -67,17 +75,17 @@ impl SendingRates {
     }
 
     /// A message was taken.
-    pub(crate) fn note(&self, account: AccountId, recipients: u64, unix_s: u64) {
+    pub(crate) fn note(&self, sender: Sender, recipients: u64, unix_s: u64) {
         let number = unix_s / SLOT_S;
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        if accounts.len() >= ACCOUNTS_MAX && !accounts.contains_key(&account) {
+        let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+        if senders.len() >= SENDERS_MAX && !senders.contains_key(&sender) {
             let oldest = number.saturating_sub(DAY_SLOTS);
-            accounts.retain(|_, slots| slots.back().is_some_and(|slot| slot.number > oldest));
-            if accounts.len() >= ACCOUNTS_MAX {
+            senders.retain(|_, slots| slots.back().is_some_and(|slot| slot.number > oldest));
+            if senders.len() >= SENDERS_MAX {
                 return;
             }
         }
-        let slots = accounts.entry(account).or_default();
+        let slots = senders.entry(sender).or_default();
         while slots.front().is_some_and(|slot| slot.number + DAY_SLOTS <= number) {
             slots.pop_front();
         }
@@ -95,7 +103,7 @@ impl SendingRates {
 mod tests {
     use super::*;
 
-    const WHO: AccountId = AccountId(7);
+    const WHO: Sender = Sender::Account(AccountId(7));
     const NOW: u64 = 1_795_364_400;
 
     #[test]
@@ -108,7 +116,7 @@ mod tests {
             rates.note(WHO, 2, NOW);
         }
         assert_eq!(rates.check(WHO, &limits, 1, NOW), Err(Refusal::TooFast));
-        assert_eq!(rates.check(AccountId(8), &limits, 1, NOW), Ok(()));
+        assert_eq!(rates.check(Sender::Domain(DomainId(7)), &limits, 1, NOW), Ok(()));
         assert_eq!(rates.check(WHO, &limits, 1, NOW + 3600), Ok(()));
         assert_eq!(rates.check(WHO, &limits, 2, NOW + 3600), Err(Refusal::TooFast));
         assert_eq!(rates.check(WHO, &limits, 6, NOW + 3600), Err(Refusal::NeverSo));

@@ -213,6 +213,25 @@ fn a_domain_that_fills_up_tells_its_postmaster() {
 }
 
 #[test]
+fn a_domain_sends_no_faster_than_all_its_users_may_together() {
+    let house = House::new("together.test");
+    house.add("bob");
+    done(&house, "domain set together.test --messages-hour 2 --recipients-day 50");
+    assert!(done(&house, "domain show together.test").contains("Messages an hour, all users"));
+    for name in ["alice", "bob"] {
+        let mut client = house::submission(&house, name);
+        let from = format!("{name}@together.test");
+        let reply = house::send(&mut client, &from, &["alice@together.test"], "Subject: fits\n\nx\n");
+        assert!(reply.starts_with("250"), "{reply}");
+    }
+    let mut client = house::submission(&house, "bob");
+    client.expect("450 4.7.1", "MAIL FROM:<bob@together.test>");
+    done(&house, "domain set together.test --messages-hour none");
+    client.expect("250", "MAIL FROM:<bob@together.test>");
+    house.stop();
+}
+
+#[test]
 fn the_words_are_done_and_shown() {
     let house = House::new("words.test");
     house.add("bob");

@@ -265,7 +265,7 @@ async fn open_with(dir: &Path, accounts: u64) -> Result<(Store, Arc<Vec<AccountI
 
 fn new_append(number: u64, bytes: usize) -> Append {
     let flags = FlagNames::default();
-    Append { body: Body::new(message(number, bytes)), flags, internal_date_s: 0 }
+    Append { body: Body::new(message(number, bytes)), flags, internal_date_s: 0, zone_min: 0 }
 }
 
 fn message(number: u64, bytes: usize) -> Bytes {

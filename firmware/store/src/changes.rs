@@ -52,6 +52,8 @@ pub struct Row {
     pub entry: Entry,
     /// INTERNALDATE, seconds since 1970.
     pub internal_date_s: i64,
+    /// The zone it was given in, minutes ahead of UTC.
+    pub zone_min: i16,
     /// SAVEDATE (RFC 8514), seconds since 1970.
     pub save_date_s: i64,
     /// Where its bytes are; `body.id` is its EMAILID (RFC 8474).
@@ -134,7 +136,7 @@ pub(crate) fn rows(
 ) -> Result<Vec<Row>, StoreError> {
     let summary = if summaries { "summary" } else { "NULL" };
     let mut statement = database.prepare_cached(&format!(
-        "SELECT uid, size, modseq, flags, internal_date, save_date, body, segment, offset, length, {summary}
+        "SELECT uid, size, modseq, flags, internal_date, save_date, body, segment, offset, length, {summary}, zone_min
          FROM messages JOIN bodies ON id = body WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3"
     ))?;
     let mut found = Vec::new();
@@ -159,6 +161,7 @@ fn read_row(row: &SqlRow<'_>) -> rusqlite::Result<Row> {
     Ok(Row {
         entry: read_entry(row)?,
         internal_date_s: row.get(4)?,
+        zone_min: row.get(11)?,
         save_date_s: row.get(5)?,
         body: BodyRef {
             id: BodyId(row.get::<_, i64>(6)? as u64),

@@ -101,6 +101,8 @@ pub struct Append {
     pub flags: FlagNames,
     /// INTERNALDATE, seconds since 1970.
     pub internal_date_s: i64,
+    /// The zone it was given in, minutes ahead of UTC.
+    pub zone_min: i16,
 }
 
 /// Where appended messages are (APPENDUID, RFC 4315).

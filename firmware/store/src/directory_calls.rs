@@ -45,6 +45,12 @@ impl Store {
         Ok(self.limits(account)?.sending_rate())
     }
 
+    /// What all users of an account's domain may send together.
+    pub fn domain_sending_rate(&self, account: AccountId) -> Result<(DomainId, SendingRate), StoreError> {
+        let (_, domain, _) = self.standing(account)?;
+        Ok((domain.id, domain.sending.sending_rate()))
+    }
+
     /// An account's limits in force.
     pub fn limits(&self, account: AccountId) -> Result<LimitSet, StoreError> {
         let (standing, domain, system) = self.standing(account)?;

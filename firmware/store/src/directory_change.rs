@@ -19,6 +19,8 @@ pub struct DomainChange {
     pub language: Option<Option<String>>,
     /// Limits of users who have none of their own.
     pub defaults: Vec<(LimitName, Limit)>,
+    /// What all its users may send together; only the limits of sending count.
+    pub sending: Vec<(LimitName, Limit)>,
     /// Where mail for unknown users goes; none refuses it.
     pub catch_all: Option<Option<String>>,
 }

@@ -33,12 +33,15 @@ pub struct DomainRecord {
     pub language: Option<String>,
     /// Limits of users who have none of their own.
     pub defaults: LimitSet,
+    /// What all its users may send together; the other limits of the set are not used.
+    pub sending: LimitSet,
 }
 
 const SELECT: &str =
     "SELECT id, name, enabled, limit_bytes, limit_accounts, protocols, plus_addressing, language,
         default_bytes, default_messages, default_message_bytes, default_attachment_bytes,
-        default_messages_hour, default_messages_day, default_recipients_hour, default_recipients_day
+        default_messages_hour, default_messages_day, default_recipients_hour, default_recipients_day,
+        sends_messages_hour, sends_messages_day, sends_recipients_hour, sends_recipients_day
     FROM domains";
 /// Where the limits begin in it.
 const LIMITS_AT: usize = 8;
@@ -55,6 +58,13 @@ fn read_domain(row: &Row<'_>) -> rusqlite::Result<DomainRecord> {
         plus_addressing: row.get(6)?,
         language: row.get(7)?,
         defaults: LimitSet::read(row, LIMITS_AT)?,
+        sending: LimitSet {
+            messages_hour: row.get(LIMITS_AT + LIMITS)?,
+            messages_day: row.get(LIMITS_AT + LIMITS + 1)?,
+            recipients_hour: row.get(LIMITS_AT + LIMITS + 2)?,
+            recipients_day: row.get(LIMITS_AT + LIMITS + 3)?,
+            ..LimitSet::default()
+        },
     })
 }
 

@@ -15,6 +15,8 @@ pub struct Place {
     pub body: BodyId,
     /// INTERNALDATE, seconds since 1970.
     pub internal_date_s: i64,
+    /// The zone it was given in, minutes ahead of UTC.
+    pub zone_min: i16,
     /// SAVEDATE (RFC 8514), seconds since 1970.
     pub save_date_s: i64,
 }
@@ -24,7 +26,7 @@ impl Store {
     pub fn places(&self, mailbox: MailboxId, uids: RangeInclusive<Uid>) -> Result<Vec<Place>, StoreError> {
         self.readers().read(|database| {
             let mut statement = database.prepare_cached(
-                "SELECT uid, body, internal_date, save_date FROM messages
+                "SELECT uid, body, internal_date, save_date, zone_min FROM messages
                  WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3 ORDER BY uid",
             )?;
             let rows = statement.query_map(params![mailbox.0, uids.start(), uids.end()], |row| {
@@ -32,6 +34,7 @@ impl Store {
                     uid: row.get(0)?,
                     body: BodyId(row.get::<_, i64>(1)? as u64),
                     internal_date_s: row.get(2)?,
+                    zone_min: row.get(4)?,
                     save_date_s: row.get(3)?,
                 })
             })?;

@@ -33,7 +33,7 @@ fn raw(number: usize) -> String {
 async fn fill(t: &Fixture, mailbox: MailboxId, numbers: std::ops::Range<usize>) {
     for number in numbers {
         let body = Body::new(raw(number).into());
-        let message = Append { body, flags: FlagNames::default(), internal_date_s: 1 };
+        let message = Append { body, flags: FlagNames::default(), internal_date_s: 1, zone_min: 0 };
         t.store.append(mailbox, vec![message]).await.unwrap();
     }
 }

@@ -250,9 +250,11 @@ impl Test {
             Self::Larger(bytes) => Some(u64::from(facts.entry.size_bytes) > *bytes),
             Self::Smaller(bytes) => Some(u64::from(facts.entry.size_bytes) < *bytes),
             Self::ModSeq(modseq) => Some(facts.entry.modseq >= *modseq),
-            Self::Internal(test) => {
-                facts.place.map(|place| test.holds(CalendarDate::of_instant(place.internal_date_s, 0).0))
-            }
+            // The day in the zone it was given in: RFC 9051 6.4.4 disregards both time and zone.
+            Self::Internal(test) => facts.place.map(|place| {
+                let offset_s = i64::from(place.zone_min) * 60;
+                test.holds(CalendarDate::of_instant(place.internal_date_s, offset_s).0)
+            }),
             Self::Younger(since_s) => facts.place.map(|place| place.internal_date_s >= *since_s),
             Self::Saved(test) => {
                 facts.place.map(|place| test.holds(CalendarDate::of_instant(place.save_date_s, 0).0))

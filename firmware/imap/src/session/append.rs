@@ -11,7 +11,7 @@ use super::place::may_change;
 use super::reply::{Reply, flag_names, sequence_set};
 use super::text::{Source, Text};
 use super::{Selected, Session, read_long};
-use crate::parse::{AppendContent, AppendMessage, AppendPiece, MessageUrl, SequenceSet};
+use crate::parse::{AppendContent, AppendMessage, AppendPiece, MessageUrl, SequenceSet, ZonedTime};
 
 /// Messages above this size are read through beside the other sessions' work.
 const SUMMARY_INLINE_BYTES: usize = 128 * 1024;
@@ -140,8 +140,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         } else {
             Body::new(bytes)
         };
-        let internal_date_s = date.map_or_else(now_s, |date| date.unix_s);
-        Ok(Append { body, flags: flag_names(flags), internal_date_s })
+        let date = date.unwrap_or_else(|| ZonedTime { unix_s: now_s(), offset_s: 0 });
+        let (internal_date_s, zone_min) = (date.unix_s, (date.offset_s / 60) as i16);
+        Ok(Append { body, flags: flag_names(flags), internal_date_s, zone_min })
     }
 
     async fn put_together(&mut self, account: AccountId, pieces: Vec<AppendPiece>) -> Result<Bytes, Refused> {

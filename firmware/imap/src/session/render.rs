@@ -197,7 +197,8 @@ fn write_message(
         match item {
             FetchItem::InternalDate => {
                 out.extend_from_slice(b"INTERNALDATE \"");
-                ZonedTime { unix_s: row.internal_date_s, offset_s: 0 }.write(out);
+                let offset_s = i32::from(row.zone_min) * 60;
+                ZonedTime { unix_s: row.internal_date_s, offset_s }.write(out);
                 out.push(b'"');
             }
             FetchItem::Envelope => {

@@ -19,7 +19,7 @@ use crate::clock::unix_ms;
 use crate::counters::{Counters, count};
 use crate::expansion::{self, Asked, COPIES_MAX, Destination};
 use crate::rewriting::Rewriting;
-use crate::sending_rate::SendingRates;
+use crate::sending_rate::{Sender, SendingRates};
 
 use outcome::Refused;
 pub(crate) use parting::outgoing;
@@ -83,12 +83,19 @@ impl DeliveryDesk {
             return Ok(());
         };
         let limits = self.store.sending_rate(own.id).map_err(|e| temporary(&e))?;
-        self.rates.check(own.id, &limits, recipients, unix_ms() / 1000)
+        let (domain, together) = self.store.domain_sending_rate(own.id).map_err(|e| temporary(&e))?;
+        let now_s = unix_ms() / 1000;
+        self.rates.check(Sender::Account(own.id), &limits, recipients, now_s)?;
+        self.rates.check(Sender::Domain(domain), &together, recipients, now_s)
     }
 
     fn note_sent(&self, account: &str, recipients: u64) {
         if let Ok(Some(own)) = self.store.account_by_name(account) {
-            self.rates.note(own.id, recipients, unix_ms() / 1000);
+            let now_s = unix_ms() / 1000;
+            self.rates.note(Sender::Account(own.id), recipients, now_s);
+            if let Ok((domain, _)) = self.store.domain_sending_rate(own.id) {
+                self.rates.note(Sender::Domain(domain), recipients, now_s);
+            }
         }
     }
 

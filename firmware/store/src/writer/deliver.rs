@@ -17,6 +17,7 @@ pub(super) struct NewMessage {
     pub size_bytes: u32,
     pub flags: Flags,
     pub internal_date_s: i64,
+    pub zone_min: i16,
 }
 
 impl Ledger {
@@ -32,7 +33,8 @@ impl Ledger {
                     let body = self.store_once(&mut stored, &delivery.body)?;
                     references += 1;
                     let internal_date_s = delivery.internal_date_s;
-                    let message = NewMessage { body, size_bytes: size as u32, flags, internal_date_s };
+                    let message =
+                        NewMessage { body, size_bytes: size as u32, flags, internal_date_s, zone_min: 0 };
                     Ok(self.insert_message(mailbox, &message)?)
                 }
                 Err(error) if error.is_of_the_disk() => return Err(error),
@@ -65,7 +67,8 @@ impl Ledger {
             let flags = self.flag_bits(mailbox, &message.flags)?;
             let body = self.store_once(&mut None, &message.body)?;
             let size_bytes = message.body.bytes.len() as u32;
-            let row = NewMessage { body, size_bytes, flags, internal_date_s: message.internal_date_s };
+            let (internal_date_s, zone_min) = (message.internal_date_s, message.zone_min);
+            let row = NewMessage { body, size_bytes, flags, internal_date_s, zone_min };
             uids.push(self.insert_message(mailbox, &row)?.uid);
         }
         Ok(Appended { uid_validity, uids })
@@ -88,8 +91,8 @@ impl Ledger {
         let (account, uid_validity) = (state.account, state.uid_validity);
         self.count(account, i64::from(message.size_bytes), 1)?;
         self.run(
-            "INSERT INTO messages (mailbox, uid, body, size, flags, modseq, arrived, internal_date, save_date)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8)",
+            "INSERT INTO messages (mailbox, uid, body, size, flags, modseq, arrived, internal_date, save_date, zone_min)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9)",
             params![
                 mailbox.0,
                 uid,
@@ -98,7 +101,8 @@ impl Ledger {
                 message.flags.0 as i64,
                 modseq,
                 message.internal_date_s,
-                now_s
+                now_s,
+                message.zone_min
             ],
         )?;
         let (size_bytes, flags) = (message.size_bytes, message.flags);
@@ -133,7 +137,7 @@ impl Ledger {
             let (size_bytes, internal_date_s) = (body.bytes.len() as u32, self.now_s());
             self.insert_message(
                 inbox,
-                &NewMessage { body: id, size_bytes, flags: Flags::default(), internal_date_s },
+                &NewMessage { body: id, size_bytes, flags: Flags::default(), internal_date_s, zone_min: 0 },
             )?;
         }
         if let Some(body) = stored.filter(|_| references > 1) {

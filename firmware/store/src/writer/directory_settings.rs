@@ -43,6 +43,18 @@ impl Ledger {
                     default_recipients_hour = ?8, default_recipients_day = ?9 WHERE id = ?1",
             params![record.id.0, bytes, messages, message, attachment, hour, day, to_hour, to_day],
         )?;
+        let sending = changed(record.sending, &change.sending);
+        self.run(
+            "UPDATE domains SET sends_messages_hour = ?2, sends_messages_day = ?3,
+                    sends_recipients_hour = ?4, sends_recipients_day = ?5 WHERE id = ?1",
+            params![
+                record.id.0,
+                sending.messages_hour,
+                sending.messages_day,
+                sending.recipients_hour,
+                sending.recipients_day
+            ],
+        )?;
         let state = self.domain_mut(record.id)?;
         (state.space_bytes, state.users) = (space, users);
         (state.user_space_bytes, state.user_messages) = (defaults.space_bytes, defaults.messages);

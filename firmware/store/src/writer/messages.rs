@@ -20,6 +20,7 @@ struct Found {
     entry: Entry,
     body: BodyId,
     internal_date_s: i64,
+    zone_min: i16,
 }
 
 impl Ledger {
@@ -103,8 +104,8 @@ impl Ledger {
         for found in &found {
             let flags = self.translate(found.entry.flags, from, to, &mut keyword_bits)?;
             let size_bytes = found.entry.size_bytes;
-            let row =
-                NewMessage { body: found.body, size_bytes, flags, internal_date_s: found.internal_date_s };
+            let (internal_date_s, zone_min) = (found.internal_date_s, found.zone_min);
+            let row = NewMessage { body: found.body, size_bytes, flags, internal_date_s, zone_min };
             let placed = self.insert_message(to, &row)?;
             copied.uids.push((found.entry.uid, placed.uid));
             if !is_move {
@@ -226,7 +227,7 @@ impl Ledger {
         let mut found = Vec::new();
         for range in uids {
             found.extend(self.list(
-                "SELECT uid, size, modseq, flags, body, internal_date FROM messages
+                "SELECT uid, size, modseq, flags, body, internal_date, zone_min FROM messages
                  WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3",
                 params![mailbox.0, range.start(), range.end()],
                 |row| {
@@ -234,6 +235,7 @@ impl Ledger {
                         entry: crate::changes::read_entry(row)?,
                         body: BodyId(row.get::<_, i64>(4)? as u64),
                         internal_date_s: row.get(5)?,
+                        zone_min: row.get(6)?,
                     })
                 },
             )?);
