@@ -109,7 +109,6 @@ texts! {
     Unavailable: "That is not possible now, try again later", "暂时无法完成，请稍后重试";
     Unknown: "That command is not known here", "未知命令";
     UserFirst: "Send USER first", "请先发送 USER";
-    Utf8Needed: "The message has a header in UTF-8; send UTF8 before the login", "该邮件的标头使用 UTF-8，请在登录前发送 UTF8";
     Utf8NotNow: "UTF8 comes before the login", "UTF8 须在登录前发送";
     Utf8On: "UTF8 is on", "已启用 UTF8";
 }

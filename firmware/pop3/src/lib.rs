@@ -14,6 +14,7 @@ mod language;
 mod login;
 mod maildrop;
 mod session;
+mod surrogate;
 #[cfg(test)]
 mod tests;
 mod transaction;

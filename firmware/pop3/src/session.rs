@@ -113,8 +113,6 @@ pub enum Code {
     Permanent,
     /// `[SYS/TEMP]`
     Temporary,
-    /// `[UTF8]`
-    Utf8,
 }
 
 impl Code {
@@ -125,7 +123,6 @@ impl Code {
             Self::InUse => "[IN-USE] ",
             Self::Permanent => "[SYS/PERM] ",
             Self::Temporary => "[SYS/TEMP] ",
-            Self::Utf8 => "[UTF8] ",
         }
     }
 }

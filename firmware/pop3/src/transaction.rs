@@ -6,6 +6,7 @@ use crate::command::Command;
 use crate::language::Text;
 use crate::maildrop::{Listing, Sending, needs_utf8, top_bytes};
 use crate::session::{Asked, Code, Question, Session, Step};
+use crate::surrogate;
 
 impl Session {
     pub(crate) fn transaction(&mut self, command: Command) -> Option<Step> {
@@ -63,10 +64,7 @@ impl Session {
     }
 
     pub(crate) fn send_text(&mut self, text: Bytes, lines: Option<usize>) {
-        if !self.utf8 && needs_utf8(&text) {
-            self.err(Code::Utf8, Text::Utf8Needed);
-            return;
-        }
+        let text = if !self.utf8 && needs_utf8(&text) { surrogate::in_ascii(&text).into() } else { text };
         let octets = Text::Octets.say(self.language);
         self.output.extend_from_slice(format!("+OK {} {octets}\r\n", text.len()).as_bytes());
         let end = lines.map_or(text.len(), |lines| top_bytes(&text, lines));
