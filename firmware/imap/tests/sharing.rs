@@ -182,3 +182,42 @@ async fn space_counts_against_the_owner() {
     bob.no("GETQUOTA \"alice@example.test\"").await;
     alice.no("SETQUOTA \"\" (STORAGE 1000)").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_of_the_directory_stands_in_a_list_for_its_members() {
+    let (service, mut alice, mut bob) = two_users().await;
+    service.add_account("carol@example.test").await;
+    let mut carol = service.login_as("carol@example.test").await;
+    let store = &service.context.store;
+    store.add_group("sales@example.test", store::GroupChange::default()).await.unwrap();
+    store.add_group("all@example.test", store::GroupChange::default()).await.unwrap();
+    let members = |names: &[&str]| store::GroupChange {
+        add_members: names.iter().map(|name| format!("{name}@example.test")).collect(),
+        ..store::GroupChange::default()
+    };
+    // Groups in groups count, and a circle of them ends.
+    store.set_group("sales@example.test", members(&["bob", "all"])).await.unwrap();
+    store.set_group("all@example.test", members(&["sales"])).await.unwrap();
+    alice.ok("SETACL work all lr").await;
+    assert_eq!(bob.ok(&format!("MYRIGHTS {SHARED}")).await.untagged, [format!("* MYRIGHTS {SHARED} lr")]);
+    assert!(bob.ok("LIST \"Other Users/\" *").await.untagged.join("").contains("work"));
+    bob.ok(&format!("SELECT {SHARED}")).await;
+    assert!(carol.no(&format!("SELECT {SHARED}")).await.tagged.contains("NONEXISTENT"));
+    // An entry of its own is added to it, and a negative one taken away.
+    alice.ok("SETACL work bob s").await;
+    alice.ok("SETACL work -bob r").await;
+    assert_eq!(bob.ok(&format!("MYRIGHTS {SHARED}")).await.untagged, [format!("* MYRIGHTS {SHARED} ls")]);
+    alice.ok("DELETEACL work -bob").await;
+    alice.ok("DELETEACL work bob").await;
+    let leave = store::GroupChange {
+        remove_members: vec!["bob@example.test".to_owned()],
+        ..store::GroupChange::default()
+    };
+    store.set_group("sales@example.test", leave).await.unwrap();
+    assert!(bob.no(&format!("STATUS {SHARED} (MESSAGES)")).await.tagged.contains("NONEXISTENT"));
+    // The owner is a member too, and keeps every right.
+    store.set_group("sales@example.test", members(&["alice"])).await.unwrap();
+    assert_eq!(alice.ok("MYRIGHTS work").await.untagged, ["* MYRIGHTS \"work\" lrswipkxteacd"]);
+    store.remove_group("all@example.test").await.unwrap();
+    assert!(!alice.ok("GETACL work").await.untagged.join("").contains("all@"));
+}

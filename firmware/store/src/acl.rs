@@ -1,6 +1,6 @@
 //! Access control lists (RFC 4314): who may do what in a mailbox that is not theirs.
 //!
-//! A list names users, or everybody of the domain (`anyone`), each with rights that are given or, as a
+//! A list names users, groups, or everybody of the domain (`anyone`), each with rights that are given or, as a
 //! negative entry, taken away. What counts is the union of what is given less the union of what is taken.
 //! Nobody outside the owner's domain ever has a right. The owner of a mailbox has every right unless an
 //! entry of the list narrows it, and always those to look, to administer, and to make and delete mailboxes.
@@ -34,6 +34,21 @@ CREATE TRIGGER IF NOT EXISTS acl_of_mailbox AFTER DELETE ON mailboxes
 CREATE TRIGGER IF NOT EXISTS acl_of_account AFTER DELETE ON accounts
     BEGIN DELETE FROM acl WHERE domain = OLD.domain AND identifier = OLD.address; END;
 ";
+
+/// Rows that go with the group they name, and the way from a member to its groups.
+pub(crate) const LATER_INDEXES: &str = "
+CREATE INDEX IF NOT EXISTS groups_of_member ON group_members(member);
+CREATE TRIGGER IF NOT EXISTS acl_of_group AFTER DELETE ON groups
+    BEGIN DELETE FROM acl WHERE domain = OLD.domain AND identifier = OLD.address; END;
+";
+
+/// The identifiers of user ?1 besides the own address and `anyone`: groups, also those that groups of the
+/// user are members of. A circle of groups ends, because a row comes once.
+const CIRCLE: &str = "WITH RECURSIVE circle(address) AS (
+        SELECT address FROM accounts WHERE id = ?1
+        UNION SELECT groups.address FROM circle
+        JOIN group_members ON group_members.member = circle.address
+        JOIN groups ON groups.id = group_members.group_id)";
 
 /// Rights as a set of letters (RFC 4314 section 2.1).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -146,7 +161,7 @@ impl fmt::Display for Rights {
 /// One entry of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AclEntry {
-    /// The address of a user, or [`ANYONE`].
+    /// The address of a user or of a group, or [`ANYONE`].
     pub identifier: String,
     /// The rights are taken away.
     pub negative: bool,
@@ -224,12 +239,15 @@ pub(crate) fn rights(
     owner: AccountId,
 ) -> Result<Rights, StoreError> {
     let mut sum = Sum::default();
-    let mut statement = database.prepare_cached(
-        "SELECT acl.negative, acl.rights FROM accounts
+    // To the owner only an entry of the own name applies.
+    let mut statement = database.prepare_cached(&format!(
+        "{CIRCLE}
+         SELECT acl.negative, acl.rights FROM accounts
          JOIN acl ON acl.mailbox = ?2 AND acl.domain = accounts.domain
-             AND (acl.identifier = accounts.address OR (acl.identifier = 'anyone' AND accounts.id <> ?3))
-         WHERE accounts.id = ?1",
-    )?;
+             AND (acl.identifier = accounts.address OR accounts.id <> ?3
+                 AND (acl.identifier = 'anyone' OR acl.identifier IN circle))
+         WHERE accounts.id = ?1"
+    ))?;
     let mut rows = statement.query(params![account.0, mailbox.0, owner.0])?;
     while let Some(row) = rows.next()? {
         sum.add(row.get(0)?, read_rights(row, 1)?);
@@ -285,9 +303,10 @@ pub(crate) fn narrowed(
 /// Every mailbox of other users that an entry gives this one something of.
 pub(crate) fn visible(database: &Connection, account: AccountId) -> Result<Vec<SharedMailbox>, StoreError> {
     let mut statement = database.prepare_cached(&format!(
-        "SELECT {SELECT_COLUMNS}, owner.address, acl.negative, acl.rights
-         FROM accounts AS me
-         JOIN acl ON acl.domain = me.domain AND acl.identifier IN (me.address, 'anyone')
+        "{CIRCLE}, known(identifier) AS (SELECT address FROM circle UNION ALL SELECT 'anyone')
+         SELECT {SELECT_COLUMNS}, owner.address, acl.negative, acl.rights
+         FROM accounts AS me JOIN known
+         JOIN acl ON acl.domain = me.domain AND acl.identifier = known.identifier
          JOIN mailboxes ON mailboxes.id = acl.mailbox JOIN counters ON counters.mailbox = mailboxes.id
          JOIN accounts AS owner ON owner.id = mailboxes.account
          WHERE me.id = ?1 AND mailboxes.account <> ?1

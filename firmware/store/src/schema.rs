@@ -175,7 +175,8 @@ const LATER_COLUMNS: &[(&str, &str, &str)] = &[
 ];
 
 /// Indexes that came later, also on later columns; and rows that later tables begin with.
-const LATER_INDEXES: &[&str] = &[crate::directory::LATER_INDEXES, crate::queue::INDEXES];
+const LATER_INDEXES: &[&str] =
+    &[crate::acl::LATER_INDEXES, crate::directory::LATER_INDEXES, crate::queue::INDEXES];
 
 /// Opens the connection that writes.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {

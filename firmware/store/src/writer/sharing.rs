@@ -64,14 +64,15 @@ impl Ledger {
         Ok(())
     }
 
-    /// An entry can name a user that is there, or everybody. One that names nobody any more can be removed.
+    /// An entry can name a user or a group that is there, or everybody. One that names nobody any more can be removed.
     fn known_identifier(&self, domain: i64, identifier: &str) -> Result<String, StoreError> {
         if identifier == ANYONE {
             return Ok(identifier.to_owned());
         }
         let address = normal_address(identifier)?;
         let known = self.find(
-            "SELECT 1 FROM accounts WHERE address = ?1 AND domain = ?2",
+            "SELECT 1 FROM accounts WHERE address = ?1 AND domain = ?2
+             UNION ALL SELECT 1 FROM groups WHERE address = ?1 AND domain = ?2",
             params![address, domain],
             |_| Ok(()),
         )?;
