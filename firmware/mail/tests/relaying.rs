@@ -194,6 +194,31 @@ fn who_hangs_does_not_hold_up_the_others() {
 }
 
 #[test]
+fn a_server_that_breaks_off_in_the_middle_is_passed_over_for_the_next() {
+    let next = Far::kind(own_address(), SMTP);
+    let (house, servers) = house_with("next.test", &[]);
+    let mut first = Vec::new();
+    for (stage, kind) in [("MAIL", 0), ("RCPT", 1), ("DATA", 0), (".", 1)] {
+        let name = if stage == "." { "dot" } else { stage }.to_ascii_lowercase();
+        let far = Far::start(own_address(), SMTP, move |_, line| match (line.starts_with(stage), kind) {
+            (false, _) => Act::Usual,
+            (true, 0) => Act::Close,
+            (true, _) => Act::SayAndClose("421 4.3.2 going down"),
+        });
+        servers.add(&format!("{name}.test"), Entry::Mx(10, format!("first.{name}.test")));
+        servers.add(&format!("{name}.test"), Entry::Mx(20, "second.test".into()));
+        servers.add(&format!("first.{name}.test"), Entry::Address(far.address.ip()));
+        first.push((format!("x@{name}.test"), far));
+    }
+    servers.add("second.test", Entry::Address(next.address.ip()));
+    let to: Vec<&str> = first.iter().map(|(to, _)| to.as_str()).collect();
+    write(&house, &to, "Subject: next\n\nx\n");
+    wait_until("the second took all of them", || next.texts().len() == to.len());
+    wait_until("the queue is empty", || waiting(&house).is_empty());
+    assert!(first.iter().all(|(_, far)| far.sessions().len() == 1));
+}
+
+#[test]
 fn servers_are_found_by_every_kind_of_record() {
     let (first, second) = (own_address(), own_address());
     let far = Far::kind(second, SMTP);

@@ -106,6 +106,20 @@ impl Connector {
         }
     }
 
+    /// Whether another server of the route is left when this one has failed in the middle; if so, this one
+    /// is not asked for a while (RFC 5321 5.1).
+    pub(super) fn give_up_on(&self, route: &Route, target: SocketAddr, why: &str) -> bool {
+        let mut others = route.hosts.iter().flat_map(|host| &host.addresses);
+        let left = others.any(|address| {
+            let other = SocketAddr::new(*address, route.port);
+            other != target && self.is_dead(other).is_none()
+        });
+        if left {
+            self.mark_dead(target, why);
+        }
+        left
+    }
+
     fn mark_dead(&self, target: SocketAddr, why: &str) {
         let mut dead = self.dead.lock().unwrap_or_else(PoisonError::into_inner);
         if dead.len() >= DEAD_MAX {

@@ -1,5 +1,6 @@
 //! Works off what is due for one destination, over one connection after the other if need be.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,8 @@ use crate::counters::count;
 const MESSAGES_MAX: usize = 100;
 /// Messages in a row while others wait for a session.
 const TURN_MESSAGES: usize = 20;
+/// Servers of a destination that one message is offered to in a row, when sessions break in the middle.
+const SERVERS_MAX: usize = 4;
 /// Times in a row that one message's recipients are split because the server takes fewer at once.
 const SPLITS_MAX: usize = 100;
 /// After the store could not be read, and before a destination without work is looked at again.
@@ -210,16 +213,23 @@ impl Session {
         Ok(again)
     }
 
-    /// One transaction; over a fresh connection if the one at hand has died while nobody used it.
+    /// One transaction; over a fresh connection if the one at hand has died while nobody used it, and with
+    /// another server of the destination if the session breaks in the middle.
     async fn try_once(
         &mut self,
         open: &[&DueItem],
         text: &bytes::Bytes,
         demand: Demand,
     ) -> Result<Tried, Reply> {
-        for _ in 0..2 {
+        let mut broken: Option<Tried> = None;
+        for _ in 0..SERVERS_MAX {
             if self.connection.is_none() {
-                self.prepare(demand).await?;
+                match (self.prepare(demand).await, broken.take()) {
+                    (Ok(()), _) => {}
+                    // What the server before said tells more than that no other can be reached.
+                    (Err(_), Some(tried)) => return Ok(tried),
+                    (Err(reply), None) => return Err(reply),
+                }
             }
             let Some(mut connection) = self.connection.take() else { break };
             let reused = connection.messages > 0;
@@ -242,7 +252,7 @@ impl Session {
             if lost && reused && !answered {
                 continue;
             }
-            let name = connection.name();
+            let (name, target) = (connection.name(), connection.key.target);
             let dsn_passed = offers.dsn;
             let has_room =
                 connection.messages < offers.messages_max.unwrap_or(MESSAGES_MAX).min(MESSAGES_MAX);
@@ -252,9 +262,20 @@ impl Session {
                 self.connection = Some(connection);
             }
             let verdicts = verdicts.into_iter().map(|verdict| named(verdict, &name)).collect();
-            return Ok(Tried { verdicts, dsn_passed, reached: !lost });
+            let tried = Tried { verdicts, dsn_passed, reached: !lost };
+            if lost && self.is_another_left(target, &name) {
+                broken = Some(tried);
+                continue;
+            }
+            return Ok(tried);
         }
-        Err(Reply::new(451, "4.4.2", "The connection broke twice before the message could begin"))
+        broken.ok_or(Reply::new(451, "4.4.2", "The connection broke twice before the message could begin"))
+    }
+
+    /// Whether the route has another server than the one that has just broken off.
+    fn is_another_left(&self, target: SocketAddr, name: &str) -> bool {
+        let Some((route, _)) = &self.route else { return false };
+        self.worker.connector.give_up_on(route, target, &format!("{name} broke off in the middle"))
     }
 
     /// Sees to it that there is a connection that fulfils what is demanded.
