@@ -61,6 +61,8 @@ fn status(role: Role, holder: &str) -> Status {
         services: vec![],
         alarms: vec![],
         timing: Timing::default(),
+        readiness: control::telling::Readiness::default(),
+        peer_readiness: None,
     }
 }
 

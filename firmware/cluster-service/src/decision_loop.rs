@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use array::now;
 use cluster::situation::PeerSeen;
 use cluster::{Action, Command, Core, Event, Role};
-use control::cluster::{Reply, Request, Setup, SetupState};
+use control::cluster::{Reply, Request, Setup, SetupState, Status};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use tracing::{error, info, warn};
 
@@ -18,6 +18,7 @@ use crate::orders::{Hands, Job};
 use crate::requests::Asked;
 use crate::settings_keeper::{Keep, SettingsKeeper};
 use crate::status::Noticeboard;
+use crate::teller::Teller;
 use crate::watchdog::Watchdog;
 use crate::{mail_service, reset};
 
@@ -49,6 +50,8 @@ pub struct DecisionLoop {
     pub keeper: SettingsKeeper,
     /// What the status shows.
     pub noticeboard: Noticeboard,
+    /// What is told of decisions and readiness.
+    pub teller: Teller,
     /// The watchdog, if the box has one that works.
     pub watchdog: Option<Watchdog>,
     /// Set while the mail service is to be probed.
@@ -110,6 +113,7 @@ impl DecisionLoop {
             self.hold(false);
         }
         self.noticeboard.watch(&self.core, now());
+        self.teller.watch(&self.core, &mut self.noticeboard, now());
         let serves = self.core.role() == Role::Active && self.core.lapsed_ms() == 0;
         self.serving.store(serves, Ordering::Release);
     }
@@ -127,6 +131,9 @@ impl DecisionLoop {
             }
             Input::Alarm { code, text } => self.noticeboard.set_alarm(code, text, now()),
             Input::PeerJoined { name } => self.noticeboard.peer_joined(name),
+            Input::Telling(news) => {
+                self.teller.take(news, &self.core, &self.noticeboard, &self.keeper, now());
+            }
             Input::Asked(asked) => self.answer(asked, actions),
         }
     }
@@ -166,7 +173,7 @@ impl DecisionLoop {
                     let _ = answer.try_send(reply);
                 }
             }
-            Action::Record(record) => info!("{}", self.noticeboard.record(&record)),
+            Action::Record(record) => info!("{}", self.teller.record(&record, &self.noticeboard)),
             Action::SavePreference(preference) => self.keep(Keep::Preference(preference)),
             Action::SaveMaintenance(on) => self.keep(Keep::Maintenance(on)),
         }
@@ -194,8 +201,8 @@ impl DecisionLoop {
     fn answer(&mut self, asked: Asked, actions: &mut Vec<Action>) {
         let Asked { request, answer } = asked;
         let reply = match request {
-            Request::Status => Reply::Status(Box::new(self.noticeboard.status(&self.core, now()))),
-            Request::Records { records_max } => Reply::Records(self.noticeboard.records(records_max)),
+            Request::Status => Reply::Status(Box::new(self.status())),
+            Request::Records { records_max } => Reply::Records(self.teller.records(records_max)),
             Request::SwitchOver { to } => match self.switch_over_target(to.as_deref()) {
                 Ok(to) => return self.command(Command::SwitchOver { to }, answer, actions),
                 Err(reason) => Reply::Refused(reason),
@@ -205,6 +212,10 @@ impl DecisionLoop {
                 Ok(owner) => return self.command(Command::Prefer { owner, fail_back }, answer, actions),
                 Err(reason) => Reply::Refused(reason),
             },
+            Request::Telling(request) => {
+                let status = self.status();
+                self.teller.answer(request, &status, &self.keeper)
+            }
             Request::Setup(Setup::State) => {
                 Reply::Setup(SetupState::Complete { paired: self.noticeboard.is_paired() })
             }
@@ -213,6 +224,12 @@ impl DecisionLoop {
             }
         };
         let _ = answer.try_send(reply);
+    }
+
+    fn status(&self) -> Status {
+        let mut status = self.noticeboard.status(&self.core, now());
+        self.teller.complete(&mut status, now());
+        status
     }
 
     fn command(&mut self, command: Command, answer: Sender<Reply>, actions: &mut Vec<Action>) {

@@ -106,6 +106,8 @@ pub fn settings_of(first: &FirstBox) -> Result<Settings, FirstError> {
         preferred: None,
         fail_back: false,
         preference_revision: 0,
+        former_pair_id: None,
+        telling: settings::Telling::default(),
         maintenance: false,
     };
     settings.check()?;

@@ -17,6 +17,8 @@ pub enum Input {
     Medium(MediumReport),
     /// A request over the control socket.
     Asked(Asked),
+    /// What the threads that tell have found.
+    Telling(crate::teller::News),
     /// Services of this box, as init sees them now.
     Services(Vec<Service>),
     /// The second box has joined over the serial cable.

@@ -25,6 +25,7 @@ use crate::media::Media;
 use crate::orders::Hands;
 use crate::settings_keeper::{SettingsKeeper, core_node};
 use crate::status::Noticeboard;
+use crate::teller::Teller;
 use crate::watchdog::Watchdog;
 use crate::{mail_watch, public_network, requests, reset};
 
@@ -88,6 +89,7 @@ pub fn run(board: &Board, file: SettingsFile, settings: Settings) -> Result<(), 
     let serving = Arc::new(AtomicBool::new(false));
     let stop = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGTERM, stop.clone())?;
+    let teller = Teller::start(&settings, file.path(), &board.network.private.name, &send)?;
     let keeper = SettingsKeeper::start(file, settings.clone())?;
     let public_network = public_network::start(&board.network.public.name, &settings, &send)?;
     let mut decision_loop = DecisionLoop {
@@ -98,6 +100,7 @@ pub fn run(board: &Board, file: SettingsFile, settings: Settings) -> Result<(), 
         media: Media::start(board, &settings, &lun, keeper.clone(), &send)?,
         keeper,
         noticeboard,
+        teller,
         watchdog,
         serving: serving.clone(),
         stop,

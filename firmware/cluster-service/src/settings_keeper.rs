@@ -5,7 +5,7 @@ use std::thread;
 
 use cluster::{Node, Preference};
 use crossbeam_channel::{Sender, TrySendError, bounded};
-use settings::{Settings, SettingsFile};
+use settings::{Language, Settings, SettingsFile, Telling};
 use tracing::error;
 
 /// Most changes that wait to be saved.
@@ -20,6 +20,10 @@ pub enum Keep {
     Maintenance(bool),
     /// Name of the box that joined.
     Peer(String),
+    /// Whom the pair tells what.
+    Telling(Box<Telling>),
+    /// Language of console and letters.
+    Language(Language),
 }
 
 /// The thread that saves settings.
@@ -57,6 +61,8 @@ fn apply(settings: &mut Settings, change: Keep) {
             settings.preference_revision = preference.revision;
         }
         Keep::Maintenance(on) => settings.maintenance = on,
+        Keep::Telling(telling) => settings.telling = *telling,
+        Keep::Language(language) => settings.language = language,
         Keep::Peer(name) => settings.peer_name = Some(name),
     }
 }

@@ -1,6 +1,6 @@
 //! The status of one box, put together from what core, media and services say.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use cluster::situation::Reserved;
 use cluster::{Ability, Core, GroupView, Medium, Node, Role, Time};
@@ -12,8 +12,6 @@ use crate::input::MediumReport;
 
 /// The one group there is; the core's number for it is 0.
 pub const GROUP: &str = "mail";
-/// Decision records kept.
-const RECORDS_MAX: usize = 200;
 
 /// Everything of the status that the core does not know.
 #[derive(Debug)]
@@ -25,8 +23,6 @@ pub struct Noticeboard {
     media: BTreeMap<Medium, MediumReport>,
     services: Vec<Service>,
     alarms: BTreeMap<&'static str, (String, Time)>,
-    records: VecDeque<status::Record>,
-    recorded: u64,
 }
 
 impl Noticeboard {
@@ -48,8 +44,6 @@ impl Noticeboard {
             media: BTreeMap::new(),
             services: Vec::new(),
             alarms: BTreeMap::new(),
-            records: VecDeque::new(),
-            recorded: 0,
         }
     }
 
@@ -66,6 +60,27 @@ impl Noticeboard {
         match node {
             Node::A => &self.names[0],
             Node::B => &self.names[1],
+        }
+    }
+
+    /// This box.
+    pub fn node(&self) -> Node {
+        self.node
+    }
+
+    /// Name of this box.
+    pub fn own_name(&self) -> &str {
+        self.name(self.node)
+    }
+
+    /// Who holds the reservation: a box name, `nobody`, `stranger` or `unknown`.
+    pub fn holder_name(&self, reserved: Reserved) -> &str {
+        match reserved {
+            Reserved::Unread => "unknown",
+            Reserved::Nobody => "nobody",
+            Reserved::Mine => self.own_name(),
+            Reserved::Peers => self.name(self.node.peer()),
+            Reserved::Strangers => "stranger",
         }
     }
 
@@ -106,36 +121,6 @@ impl Noticeboard {
                 self.alarms.insert(code, (text, since));
             }
         }
-    }
-
-    /// Keeps a decision; gives back a line for the log.
-    pub fn record(&mut self, record: &cluster::Record) -> String {
-        self.recorded += 1;
-        let kept = status::Record {
-            number: self.recorded,
-            at_ms: record.at.0,
-            box_name: self.name(self.node).to_owned(),
-            group: GROUP.to_owned(),
-            decision: record.decision.word().to_owned(),
-            cause: record.cause.clone(),
-            epoch: record.epoch,
-            phases: phases(&record.phases),
-        };
-        let mut line = format!("{} (epoch {}): {}", kept.decision, kept.epoch, kept.cause);
-        for phase in &kept.phases {
-            line.push_str(&format!("; {} {} ms", phase.step, phase.ms));
-        }
-        self.records.push_back(kept);
-        if self.records.len() > RECORDS_MAX {
-            self.records.pop_front();
-        }
-        line
-    }
-
-    /// The newest records, oldest first.
-    pub fn records(&self, records_max: usize) -> Vec<status::Record> {
-        let skip = self.records.len().saturating_sub(records_max);
-        self.records.iter().skip(skip).cloned().collect()
     }
 
     /// Alarms that follow from what the core sees.
@@ -188,17 +173,13 @@ impl Noticeboard {
             services: self.services.clone(),
             alarms: self.alarms(now),
             timing: self.timing.clone(),
+            readiness: control::telling::Readiness::default(),
+            peer_readiness: None,
         }
     }
 
     fn group(&self, view: &GroupView) -> status::Group {
-        let holder = match view.reserved {
-            Reserved::Unread => "unknown",
-            Reserved::Nobody => "nobody",
-            Reserved::Mine => self.name(self.node),
-            Reserved::Peers => self.name(self.node.peer()),
-            Reserved::Strangers => "stranger",
-        };
+        let holder = self.holder_name(view.reserved);
         let takeover = |takeover: &cluster::Takeover| status::Takeover {
             cause: takeover.cause.clone(),
             epoch: takeover.epoch,
@@ -259,9 +240,10 @@ impl Noticeboard {
 }
 
 /// Order in which alarms are shown; one that is not named comes first, because nobody thought of it.
-const WORST_FIRST: [&str; 11] = [
+const WORST_FIRST: [&str; 12] = [
     "take_failed",
     "not_ready",
+    "takeover_unsure",
     "watchdog",
     "address_stranger",
     "public_card",

@@ -28,5 +28,5 @@ pub use event::{Command, Event, Refusal, StepFault};
 pub use evidence::{Evidence, Heard};
 pub use key::{KEY_MAGIC, Key, Node};
 pub use reading::{HeldProof, Holder, KEYS_MAX, NotHeld, Reading, ReservationType};
-pub use record::{Decided, PHASES_MAX, Phase, Record, Takeover};
+pub use record::{Decided, PHASES_MAX, Phase, Record, Sight, Takeover};
 pub use time::Time;

@@ -1,6 +1,7 @@
 //! What was seen, what was decided, and what it cost.
 
-use crate::{Step, Time};
+use crate::situation::Reserved;
+use crate::{Medium, Step, Time};
 
 /// Most phases one record names.
 pub const PHASES_MAX: usize = 16;
@@ -16,8 +17,25 @@ pub struct Record {
     pub cause: String,
     /// Epoch at the decision.
     pub epoch: u32,
+    /// What was known of the other box and of the array at that moment.
+    pub sight: Sight,
+    /// From the last sign of the former owner to the decision to take, in milliseconds; only where the
+    /// group is taken.
+    pub detect_ms: Option<u64>,
     /// Cost per phase, for a finished sequence.
     pub phases: Vec<Phase>,
+}
+
+/// What was known of the other box and of the array when something was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sight {
+    /// How long ago each medium brought a beat, in milliseconds, in the order of [`Medium::ALL`]; the
+    /// last one is the other box's slot.
+    pub media_ms: [Option<u64>; Medium::ALL.len()],
+    /// Who held the reservation, as last read.
+    pub reserved: Reserved,
+    /// Age of that reading in milliseconds.
+    pub read_age_ms: Option<u64>,
 }
 
 /// What a finished step cost.

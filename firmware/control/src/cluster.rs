@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::telling;
+
 /// A request to the cluster service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -34,6 +36,8 @@ pub enum Request {
     },
     /// First set-up and pairing.
     Setup(Setup),
+    /// Alarms, metrics, drills, and the replacement of a box.
+    Telling(telling::Request),
 }
 
 /// First set-up and pairing.
@@ -108,6 +112,10 @@ pub enum Reply {
     Setup(SetupState),
     /// The LUNs this box sees.
     Luns(Vec<Lun>),
+    /// Whom the pair tells what.
+    Telling(telling::Telling),
+    /// What is under way, or how the last operation ended.
+    Operation(telling::Operation),
 }
 
 /// How far set-up has come.
@@ -205,6 +213,12 @@ pub struct Status {
     pub alarms: Vec<Alarm>,
     /// The timing rule as checked at start.
     pub timing: Timing,
+    /// Whether this box would succeed if it had to take over now.
+    #[serde(default)]
+    pub readiness: telling::Readiness,
+    /// Whether the other box would, as it says itself; none while it is not heard on the private network.
+    #[serde(default)]
+    pub peer_readiness: Option<telling::Readiness>,
 }
 
 /// The other box as seen from here.
@@ -355,10 +369,13 @@ pub struct Timing {
 /// One decision: what was seen, what was decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// Running number since boot, from 1.
+    /// Running number of the box that decided, from 1; it goes on over restarts.
     pub number: u64,
-    /// Milliseconds since boot.
+    /// Milliseconds since that box's boot.
     pub at_ms: u64,
+    /// The same moment as milliseconds since 1970, by the clock of the box that shows it.
+    #[serde(default)]
+    pub unix_ms: u64,
     /// Box that decided.
     pub box_name: String,
     /// Group concerned.
@@ -369,6 +386,29 @@ pub struct Record {
     pub cause: String,
     /// Epoch at the decision.
     pub epoch: u32,
-    /// Cost per phase, for a finished sequence.
+    /// What was known of the other box and of the array; none where nothing of it mattered.
+    #[serde(default)]
+    pub seen: Option<Seen>,
+    /// Cost per phase, for a finished sequence; a take begins with `detect`.
     pub phases: Vec<Phase>,
+}
+
+/// What was known of the other box and of the array when something was decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// How long ago each medium brought a beat.
+    pub media: Vec<HeardAgo>,
+    /// Who held the reservation: a box name, `nobody`, `stranger` or `unknown`.
+    pub holder: String,
+    /// Age of that reading in milliseconds.
+    pub holder_age_ms: Option<u64>,
+}
+
+/// How long ago one medium brought a beat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeardAgo {
+    /// `serial`, `private` or `array`.
+    pub medium: String,
+    /// Milliseconds; none if it never did since boot.
+    pub ago_ms: Option<u64>,
 }

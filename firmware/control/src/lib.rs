@@ -2,7 +2,8 @@
 //!
 //! init, the cluster service, the mail service, the panel and the command line talk to each other
 //! only in the words of this crate: one JSON object a line, one request, one reply. There is a
-//! module per listener, named after it; `directory` is the part of `mail` about users.
+//! module per listener, named after it; `directory` is the part of `mail` about users, `telling` the part of `cluster`
+//! about alarms, metrics and readiness.
 //!
 //! This crate decides nothing and starts nothing. It never blocks without a time limit, and never
 //! reads a line longer than [`wire::LINE_MAX_BYTES`].
@@ -12,6 +13,7 @@ pub mod directory;
 pub mod init;
 pub mod mail;
 pub mod queue;
+pub mod telling;
 pub mod wire;
 
 /// Directory of the control sockets in the box.

@@ -156,6 +156,10 @@ pub enum Request {
     ReceivingShow,
     /// Decide about those who bring mail.
     ReceivingSet(ReceivingChange),
+    /// Store or queue a letter of the box itself.
+    Letter(Letter),
+    /// Everything the metrics show of the mail service.
+    Figures,
 }
 
 /// The mail service's answer.
@@ -187,6 +191,55 @@ pub enum Reply {
     Check(CheckReport),
     /// What is decided about those who bring mail.
     Receiving(Receiving),
+    /// What the metrics show.
+    Figures(Figures),
+}
+
+/// A letter of the box to its administrators.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Letter {
+    /// Names it for good: the same letter handed in twice has the same Message-ID.
+    pub id: String,
+    /// Who gets it; nobody named means the postmaster of the first domain.
+    pub to: Vec<String>,
+    /// Its subject.
+    pub subject: String,
+    /// Its text, with CRLF at the end of each line.
+    pub text: String,
+}
+
+/// What the metrics show of the mail service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Figures {
+    /// Milliseconds since the service's start.
+    pub uptime_ms: u64,
+    /// Numbers since start, by name; each only grows.
+    pub counters: std::collections::BTreeMap<String, u64>,
+    /// Sessions under way, by protocol.
+    pub sessions: std::collections::BTreeMap<String, u64>,
+    /// Recipients that wait in the queue.
+    pub queue_recipients: u64,
+    /// Those of them that are held.
+    pub queue_held: u64,
+    /// Replies of SMTP by their first digit.
+    pub smtp_replies: std::collections::BTreeMap<String, u64>,
+    /// How long commits of the store took, synced.
+    pub commits: Histogram,
+    /// Whether the store's disk is too full to grow.
+    pub disk_full: bool,
+    /// Free and whole size of the store's file system, in bytes.
+    pub disk_bytes: Option<(u64, u64)>,
+}
+
+/// Durations, counted by bound.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Histogram {
+    /// Upper bound in microseconds and how many were not above it, rising.
+    pub buckets: Vec<(u64, u64)>,
+    /// How many in all.
+    pub count: u64,
+    /// Their sum in microseconds.
+    pub sum_us: u64,
 }
 
 /// What is decided about those who bring mail.

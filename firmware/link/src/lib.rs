@@ -10,11 +10,13 @@
 //! What always holds here: no byte of a frame is believed before its checksum and its MAC are right;
 //! and a frame recorded at any earlier time, on any medium, never counts as a sign of life.
 
+mod channel;
 mod frame;
 mod freshness;
 pub mod pairing;
 mod stream;
 
+pub use channel::{CHANNEL_NONCE_BYTES, CHANNEL_TAG_BYTES, Channel};
 pub use frame::{FRAME_MAX_BYTES, Frame, PAIR_KEY_BYTES, PAYLOAD_MAX_BYTES, SealError};
 pub use freshness::{Counts, Heard, Link, Refusal, frame_in_page};
 pub use stream::{STREAM_MAX_BYTES, StreamDecoder, StreamEvent, encode_stream};

@@ -105,6 +105,9 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Reply, String>
         Request::ReceivingSet(change) => {
             return shared.receiving.change(store, change).await.map(Reply::Receiving);
         }
+        Request::Letter(letter) => {
+            return crate::letters::deliver(shared, letter).await.map(|()| Reply::Done);
+        }
         Request::Directory(request) => return directory::answer(shared, request).await,
         Request::StoreCheck => return aside(shared, |shared| shared.store.check()).await.map(check),
         Request::DomainAdd { domain } => store.add_domain(&domain).await.map_err(sentence)?,
@@ -151,6 +154,8 @@ fn in_a_labels(mut request: Request) -> Result<Request, String> {
         | Request::Directory(_)
         | Request::Queue(_)
         | Request::SmarthostSet { .. }
+        | Request::Letter(_)
+        | Request::Figures
         | Request::StoreCheck
         | Request::ReceivingShow
         | Request::ReceivingSet(_) => {}

@@ -78,6 +78,8 @@ counters! {
     sessions_out,
     /// Messages sent over a connection that was there already.
     sessions_reused,
+    /// Letters of the box to its administrators.
+    letters,
     /// Warnings that a mailbox or domain is nearly full.
     warnings,
 }

@@ -205,7 +205,7 @@ fn fingerprint(text: &str) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
-fn base64_lines(bytes: &[u8]) -> String {
+pub(crate) fn base64_lines(bytes: &[u8]) -> String {
     let mut lines = String::new();
     for line in base64::engine::general_purpose::STANDARD.encode(bytes).as_bytes().chunks(BASE64_LINE) {
         lines.extend(line.iter().map(|byte| char::from(*byte)));

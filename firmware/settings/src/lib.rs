@@ -8,10 +8,16 @@
 //! Nothing here is mail, and nothing here is logged: the record holds the pair's key.
 
 mod record;
+mod ring;
 mod schema;
+mod telling;
 
 pub use record::{COPIES, COPY_BYTES, RecordError, SettingsFile};
+pub use ring::{RING_SLOTS, RING_TEXT_MAX, Ring, RingPlace, try_system_partition};
 pub use schema::{
     BOX_NAME_MAX, Language, Node, PASSWORD_MIN, Secret, Settings, SettingsError, Timing, check_box_name,
     check_domain, hash_password, parse_interface_address, verify_password,
+};
+pub use telling::{
+    AlarmTargets, DrillTime, Metrics, SyslogPlace, SyslogWay, TARGETS_MAX, Telling, TellingError, WebPlace,
 };

@@ -11,6 +11,8 @@
 //!        n bytes  the settings as JSON
 //! ```
 //!
+//! What was told of alarms is kept in the same way at 2 MiB; see [`crate::Ring`] for the rest.
+//!
 //! The valid copy with the higher sequence counts. A change is written over the other one.
 
 use std::fs::{File, OpenOptions};
@@ -22,6 +24,7 @@ use crc::{CRC_32_ISCSI, Crc};
 use thiserror::Error;
 
 use crate::Settings;
+use crate::ring::TOLD_AT;
 
 /// Room for one copy, in bytes.
 pub const COPY_BYTES: usize = 65_536;
@@ -79,7 +82,7 @@ impl SettingsFile {
     /// Reads the settings; `None` on a box that was never set up.
     pub fn load(&self) -> Result<Option<Settings>, RecordError> {
         let file = File::open(&self.path).map_err(|e| self.device(e))?;
-        let (copies, touched) = self.copies(&file)?;
+        let (copies, touched) = self.copies(&file, 0)?;
         match copies.into_iter().flatten().max_by_key(|copy| copy.sequence) {
             Some(copy) => serde_json::from_slice(&copy.text).map(Some).map_err(RecordError::NotUnderstood),
             None if touched => Err(RecordError::Damaged),
@@ -90,15 +93,32 @@ impl SettingsFile {
     /// Writes the settings over the older copy; durable when this returns.
     pub fn save(&self, settings: &Settings) -> Result<(), RecordError> {
         let text = serde_json::to_vec(settings).map_err(RecordError::NotUnderstood)?;
+        self.write_copy(0, &text)
+    }
+
+    /// What was told of alarms, as text; none where nothing whole is there.
+    pub fn load_told(&self) -> Result<Option<Vec<u8>>, RecordError> {
+        let file = File::open(&self.path).map_err(|e| self.device(e))?;
+        let (copies, _) = self.copies(&file, TOLD_AT)?;
+        Ok(copies.into_iter().flatten().max_by_key(|copy| copy.sequence).map(|copy| copy.text))
+    }
+
+    /// Keeps what was told of alarms; durable when this returns.
+    pub fn save_told(&self, text: &[u8]) -> Result<(), RecordError> {
+        self.write_copy(TOLD_AT, text)
+    }
+
+    /// Writes `text` over the older of the two copies at `at`.
+    fn write_copy(&self, at: u64, text: &[u8]) -> Result<(), RecordError> {
         if text.len() > COPY_BYTES - HEADER_BYTES {
             return Err(RecordError::TooLong(text.len()));
         }
         let file = OpenOptions::new().read(true).write(true).open(&self.path).map_err(|e| self.device(e))?;
-        let (copies, _) = self.copies(&file)?;
+        let (copies, _) = self.copies(&file, at)?;
         let newest = copies.iter().enumerate().filter_map(|(i, c)| Some((c.as_ref()?.sequence, i))).max();
         let (sequence, slot) = newest.map_or((1, 0), |(sequence, i)| (sequence + 1, 1 - i as u64));
-        let copy = encode(sequence, &text);
-        file.write_all_at(&copy, slot * COPY_BYTES as u64).map_err(|e| self.device(e))?;
+        let copy = encode(sequence, text);
+        file.write_all_at(&copy, at + slot * COPY_BYTES as u64).map_err(|e| self.device(e))?;
         file.sync_all().map_err(|e| self.device(e))
     }
 
@@ -110,9 +130,9 @@ impl SettingsFile {
     }
 
     /// Both copies, and whether anything but zeros is there.
-    fn copies(&self, file: &File) -> Result<([Option<Copy>; 2], bool), RecordError> {
+    fn copies(&self, file: &File, at: u64) -> Result<([Option<Copy>; 2], bool), RecordError> {
         let mut bytes = vec![0; COPY_BYTES * COPIES as usize];
-        file.read_exact_at(&mut bytes, 0).map_err(|e| self.device(e))?;
+        file.read_exact_at(&mut bytes, at).map_err(|e| self.device(e))?;
         let touched = bytes.iter().any(|byte| *byte != 0);
         let (first, second) = bytes.split_at(COPY_BYTES);
         Ok(([decode(first), decode(second)], touched))
@@ -178,6 +198,8 @@ mod tests {
             fail_back: false,
             preference_revision: 0,
             maintenance: false,
+            former_pair_id: None,
+            telling: crate::Telling::default(),
         }
     }
 
@@ -197,6 +219,20 @@ mod tests {
             assert_eq!(file.load().unwrap().unwrap().box_name, name);
         }
         file.erase().unwrap();
+        assert!(file.load().unwrap().is_none());
+    }
+
+    #[test]
+    fn what_was_told_lies_beside_the_settings() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("system");
+        std::fs::write(&path, vec![0; 4 << 20]).unwrap();
+        let file = SettingsFile::new(path);
+        assert_eq!(file.load_told().unwrap(), None);
+        for text in ["one", "two", "three"] {
+            file.save_told(text.as_bytes()).unwrap();
+            assert_eq!(file.load_told().unwrap().unwrap(), text.as_bytes());
+        }
         assert!(file.load().unwrap().is_none());
     }
 

@@ -9,6 +9,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::Telling;
+
 /// Longest box name: it must fit the LCD beside its role.
 pub const BOX_NAME_MAX: usize = 12;
 /// Fewest characters of the administrator's password.
@@ -131,6 +133,12 @@ pub struct Settings {
     pub preference_revision: u32,
     /// Whether the operator took this box out of service.
     pub maintenance: bool,
+    /// The pair's number before the other box was forgotten, until the LUN carries the new one.
+    #[serde(default)]
+    pub former_pair_id: Option<u32>,
+    /// Whom the pair tells what.
+    #[serde(default)]
+    pub telling: Telling,
 }
 
 /// Why settings are refused; each is a sentence to the administrator.

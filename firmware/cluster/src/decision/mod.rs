@@ -396,7 +396,14 @@ impl Core {
     }
 
     fn record(&self, decision: Decided, cause: String, phases: Vec<Phase>, out: &mut Vec<Action>) {
-        out.push(Action::Record(Record { at: self.now, decision, cause, epoch: self.epoch, phases }));
+        let detect_ms = match (&self.state, decision) {
+            (_, Decided::Take) => Some(self.unheard_ms()),
+            (_, Decided::Taken) => self.last_takeover.as_ref().map(|takeover| takeover.detect_ms),
+            (State::Taking(take), _) => Some(take.detect_ms()),
+            _ => None,
+        };
+        let (epoch, sight) = (self.epoch, self.sight());
+        out.push(Action::Record(Record { at: self.now, decision, cause, epoch, sight, detect_ms, phases }));
     }
 
     fn next_run(&mut self) -> u32 {

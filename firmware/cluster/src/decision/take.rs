@@ -23,6 +23,13 @@ pub(super) struct Take {
     phases: Vec<Phase>,
 }
 
+impl Take {
+    /// From the last sign of the former owner to the decision, in milliseconds.
+    pub fn detect_ms(&self) -> u64 {
+        self.detect_ms
+    }
+}
+
 impl Core {
     pub(super) fn start_take(&mut self, reason: TakeReason, out: &mut Vec<Action>) {
         let cause = format!("{reason}; {}", self.describe_evidence());
@@ -42,7 +49,7 @@ impl Core {
             tries: 0,
             cause,
             decided_at: self.now,
-            detect_ms: self.evidence.last_sign().map_or(0, |sign| self.now.since_ms(sign)),
+            detect_ms: self.unheard_ms(),
             over: self.array.last.as_ref().and_then(|reading| reading.holder).map(|holder| holder.key),
             phases: Vec::new(),
         });
@@ -176,8 +183,8 @@ impl Core {
             total_ms: self.now.since_ms(take.decided_at),
             phases: take.phases.clone(),
         };
-        self.record(Decided::Taken, take.cause, take.phases, out);
         self.last_takeover = Some(takeover);
+        self.record(Decided::Taken, take.cause, take.phases, out);
     }
 
     /// The other box was quicker: that is no failure of this one.

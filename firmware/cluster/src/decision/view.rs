@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{Core, State};
 use crate::evidence::Heard;
 use crate::situation::Reserved;
-use crate::{Ability, Beat, Config, Medium, Preference, Role, Step, Takeover};
+use crate::{Ability, Beat, Config, Medium, Preference, Role, Sight, Step, Takeover};
 
 /// One service group as the core sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +78,21 @@ impl Core {
     /// What it was told at the start.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// How long ago the other box gave its last sign, in milliseconds; 0 if it never did.
+    pub(super) fn unheard_ms(&self) -> u64 {
+        self.evidence.last_sign().map_or(0, |sign| self.now.since_ms(sign))
+    }
+
+    /// The evidence, for a record.
+    pub(super) fn sight(&self) -> Sight {
+        Sight {
+            media_ms: Medium::ALL
+                .map(|medium| self.evidence.medium(medium).at.map(|at| self.now.since_ms(at))),
+            reserved: self.reserved(),
+            read_age_ms: self.array.last.as_ref().map(|reading| self.now.since_ms(reading.started)),
+        }
     }
 
     /// The evidence in words, for a record.

@@ -64,6 +64,8 @@ fn status() -> Status {
             since_ms: 9_500,
         }],
         timing: Timing { beat_ms: 200, lease_ms: 1_500, watchdog_ms: 2_000, dead_time_ms: 2_400 },
+        readiness: control::telling::Readiness::default(),
+        peer_readiness: None,
     }
 }
 

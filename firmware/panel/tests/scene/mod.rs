@@ -148,6 +148,8 @@ pub fn status() -> Status {
         services: vec![],
         alarms: vec![],
         timing: Timing { beat_ms: 200, lease_ms: 1_500, watchdog_ms: 2_000, dead_time_ms: 2_400 },
+        readiness: control::telling::Readiness::default(),
+        peer_readiness: None,
     }
 }
 

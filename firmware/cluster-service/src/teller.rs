@@ -1,0 +1,329 @@
+//! What this box knows for telling: decisions of both boxes, the other box's report, readiness, and
+//! whom the pair tells what. The decision loop owns it, and none of it decides who serves.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cluster::{Core, Node, Role, Time};
+use control::cluster as wire;
+use control::cluster::{HeardAgo, Phase, Record, Seen as SeenThen, Status};
+use control::telling::{Operation, Readiness, Request, Telling};
+use crossbeam_channel::Sender;
+use ring::digest::{SHA256, digest};
+use settings::Settings;
+use tracing::{info, warn};
+
+use crate::input::Input;
+use crate::operation::Operations;
+use crate::peer_link::{PeerLink, Report};
+use crate::readiness::{self, Rehearsal, Seen};
+use crate::records::{RecordBook, unix_ms};
+use crate::settings_keeper::{Keep, SettingsKeeper};
+use crate::status::{GROUP, Noticeboard};
+
+/// A report older than this, in milliseconds, says nothing about now.
+const REPORT_FRESH_MS: u64 = 10_000;
+/// How long the standby may be unready before that is an alarm, in milliseconds.
+const UNREADY_GRACE_MS: u64 = 15_000;
+/// What the image says of itself.
+const RELEASE_PATH: &str = "/etc/twinmail-release";
+
+/// What reaches the teller from its threads.
+#[derive(Debug)]
+pub enum News {
+    /// Newest decision of the other box that is known here; asked by the thread that asks for more.
+    WhatHaveWe {
+        /// Where the answer goes.
+        answer: Sender<u64>,
+    },
+    /// The other box's report.
+    Peer(Box<Report>),
+    /// The other box asks for this one's report.
+    Asked {
+        /// Newest decision of this box that it knows.
+        have: u64,
+        /// Where the report goes.
+        answer: Sender<Box<Report>>,
+    },
+    /// What was tried for a takeover that is not under way.
+    Rehearsed(Rehearsal),
+    /// How a drill or a rolling restart goes.
+    Operation(Operation),
+}
+
+/// Whom the pair tells what, shared with the threads that tell.
+pub type SharedTelling = Arc<Mutex<Telling>>;
+
+/// What this box knows for telling.
+pub struct Teller {
+    book: RecordBook,
+    shared: SharedTelling,
+    settings_digest: String,
+    image: String,
+    peer: Option<(Box<Report>, Time)>,
+    rehearsal: Option<Rehearsal>,
+    readiness: Readiness,
+    unready_since: Option<Time>,
+    operations: Operations,
+}
+
+impl Teller {
+    /// Loads what is kept, and starts the threads.
+    pub fn start(settings: &Settings, system: &Path, card: &str, inputs: &Sender<Input>) -> io::Result<Self> {
+        let link = PeerLink::new(settings);
+        if settings.former_pair_id.is_none() {
+            crate::peer_link::start(&link, card, inputs)?;
+        }
+        readiness::start(system, inputs)?;
+        let shared = Arc::new(Mutex::new(settings.telling.clone()));
+        Ok(Self {
+            book: RecordBook::open(system)?,
+            settings_digest: digest_of_pair(settings),
+            image: hex(std::fs::read(RELEASE_PATH).unwrap_or_default().as_slice()),
+            shared,
+            peer: None,
+            rehearsal: None,
+            readiness: Readiness::default(),
+            unready_since: None,
+            operations: Operations::new(link, settings, inputs.clone()),
+        })
+    }
+
+    /// Whom the pair tells what, for the threads that tell.
+    pub fn shared(&self) -> SharedTelling {
+        self.shared.clone()
+    }
+
+    /// Keeps a decision; gives back a line for the log.
+    pub fn record(&mut self, record: &cluster::Record, noticeboard: &Noticeboard) -> String {
+        let phase = |phase: &cluster::Phase| Phase { step: phase.step.word().to_owned(), ms: phase.ms };
+        let detect = record.detect_ms.map(|ms| Phase { step: "detect".to_owned(), ms });
+        let seen = SeenThen {
+            media: cluster::Medium::ALL
+                .into_iter()
+                .zip(record.sight.media_ms)
+                .map(|(medium, ago_ms)| HeardAgo { medium: medium.name().to_owned(), ago_ms })
+                .collect(),
+            holder: noticeboard.holder_name(record.sight.reserved).to_owned(),
+            holder_age_ms: record.sight.read_age_ms,
+        };
+        let kept = self.book.add(Record {
+            number: 0,
+            at_ms: record.at.0,
+            unix_ms: unix_ms(),
+            box_name: noticeboard.own_name().to_owned(),
+            group: GROUP.to_owned(),
+            decision: record.decision.word().to_owned(),
+            cause: record.cause.clone(),
+            epoch: record.epoch,
+            seen: Some(seen),
+            phases: detect.into_iter().chain(record.phases.iter().map(phase)).collect(),
+        });
+        let mut line = format!("{} (epoch {}): {}", kept.decision, kept.epoch, kept.cause);
+        for phase in &kept.phases {
+            line.push_str(&format!("; {} {} ms", phase.step, phase.ms));
+        }
+        line
+    }
+
+    /// Keeps what an operator's larger operation found, among the decisions.
+    fn note(&mut self, decision: &str, cause: String, epoch: u32, now: Time, noticeboard: &Noticeboard) {
+        info!("{decision}: {cause}");
+        self.book.add(Record {
+            number: 0,
+            at_ms: now.0,
+            unix_ms: unix_ms(),
+            box_name: noticeboard.own_name().to_owned(),
+            group: GROUP.to_owned(),
+            decision: decision.to_owned(),
+            cause,
+            epoch,
+            seen: None,
+            phases: vec![],
+        });
+    }
+
+    /// The newest decisions of both boxes, oldest first.
+    pub fn records(&self, records_max: usize) -> Vec<Record> {
+        self.book.merged(records_max)
+    }
+
+    /// Takes what its threads found.
+    pub fn take(
+        &mut self,
+        news: News,
+        core: &Core,
+        noticeboard: &Noticeboard,
+        keeper: &SettingsKeeper,
+        now: Time,
+    ) {
+        match news {
+            News::WhatHaveWe { answer } => drop(answer.try_send(self.book.peers_newest())),
+            News::Asked { have, answer } => {
+                drop(answer.try_send(Box::new(self.report(have, noticeboard, now))))
+            }
+            News::Rehearsed(rehearsal) => self.rehearsal = Some(rehearsal),
+            News::Operation(operation) => {
+                if let Some(cause) = self.operations.take(operation) {
+                    let decision = self.operations.shown().name.clone();
+                    self.note(&decision, cause, core.view().epoch, now, noticeboard);
+                }
+            }
+            News::Peer(mut report) => {
+                let records = std::mem::take(&mut report.records);
+                self.book.learn(report.newest, report.unix_ms, records);
+                self.adopt(&report.telling, noticeboard.node(), keeper);
+                self.peer = Some((report, now));
+            }
+        }
+    }
+
+    fn report(&self, have: u64, noticeboard: &Noticeboard, now: Time) -> Report {
+        // A box that asks for more than there is knew another one in this place.
+        let have = if have > self.book.newest() { 0 } else { have };
+        Report {
+            box_name: noticeboard.own_name().to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            image: self.image.clone(),
+            unix_ms: unix_ms(),
+            uptime_ms: now.0,
+            settings: self.settings_digest.clone(),
+            telling: self.telling(),
+            readiness: self.readiness.clone(),
+            newest: self.book.newest(),
+            records: self.book.after(have),
+        }
+    }
+
+    /// The other box's choice counts if it is newer, or if both changed at once and it is box a's.
+    fn adopt(&mut self, theirs: &Telling, own: Node, keeper: &SettingsKeeper) {
+        let mine = self.telling();
+        let newer = theirs.revision > mine.revision || (theirs.revision == mine.revision && own == Node::B);
+        if newer && *theirs != mine && theirs.check().is_ok() {
+            info!("the other box has newer settings for alarms, metrics and drills; they are taken over");
+            self.keep_telling(theirs.clone(), keeper);
+        }
+    }
+
+    fn keep_telling(&mut self, telling: Telling, keeper: &SettingsKeeper) {
+        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = telling.clone();
+        if keeper.keep(Keep::Telling(Box::new(telling))).is_err() {
+            warn!("whom the pair tells what is not saved: the system partition does not answer");
+        }
+    }
+
+    fn telling(&self) -> Telling {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The other box's report, while it is fresh.
+    fn peer_now(&self, now: Time) -> Option<&Report> {
+        let (report, at) = self.peer.as_ref()?;
+        (now.since_ms(*at) <= REPORT_FRESH_MS).then_some(&**report)
+    }
+
+    /// Judges the readiness anew, and says so where it is an alarm.
+    pub fn watch(&mut self, core: &Core, noticeboard: &mut Noticeboard, now: Time) {
+        let own = readiness::takes_ms(self.book.own_of("taken"));
+        let takes = if own.is_empty() {
+            let all = self.book.merged(usize::MAX);
+            readiness::takes_ms(all.iter().rev().filter(|record| record.decision == "taken"))
+        } else {
+            own
+        };
+        let view = core.view();
+        let seen = Seen {
+            role: view.role,
+            ability: view.ability,
+            reserved: (view.reserved, view.read_age_ms),
+            slot_fresh: core.medium(cluster::Medium::Array).1,
+            cables_fresh: [cluster::Medium::Serial, cluster::Medium::Private].map(|one| core.medium(one).1),
+            rehearsal: self.rehearsal.as_ref(),
+            peer: self.peer.as_ref().map(|(report, _)| &**report),
+            own: (&self.settings_digest, &self.image),
+            dead_time_ms: core.config().dead_time_ms,
+            takes_ms: &takes,
+        };
+        self.readiness = if noticeboard.is_paired() { readiness::judge(&seen) } else { Readiness::default() };
+        let unready = self.readiness.rehearsed && !self.readiness.would_succeed && !view.maintenance;
+        self.unready_since = if unready { self.unready_since.or(Some(now)) } else { None };
+        let lasting = self.unready_since.is_some_and(|since| now.since_ms(since) >= UNREADY_GRACE_MS);
+        let reason = self.readiness.obstacle().filter(|_| lasting);
+        let text = reason.map(|check| format!("a takeover by this box would not succeed: {}", check.found));
+        noticeboard.set_alarm("takeover_unsure", text, now);
+        self.operations.watch(&self.telling(), view.role == Role::Active, unix_ms() / 1000);
+    }
+
+    /// Fills in what the status shows of all this.
+    pub fn complete(&self, status: &mut Status, now: Time) {
+        status.readiness = self.readiness.clone();
+        status.peer_readiness = self.peer_now(now).map(|report| report.readiness.clone());
+    }
+
+    /// Answers a request about telling.
+    pub fn answer(&mut self, request: Request, status: &Status, keeper: &SettingsKeeper) -> wire::Reply {
+        let refused = |reason: String| wire::Reply::Refused(reason);
+        match request {
+            Request::Show => wire::Reply::Telling(self.telling()),
+            Request::Set(change) => {
+                let mut telling = self.telling();
+                change.apply(&mut telling);
+                match telling.check() {
+                    Ok(()) => {
+                        self.keep_telling(telling.clone(), keeper);
+                        wire::Reply::Telling(telling)
+                    }
+                    Err(error) => refused(error.to_string()),
+                }
+            }
+            Request::Operation => wire::Reply::Operation(self.operations.shown().clone()),
+            Request::DrillNow => self.operations.drill(status).map_or_else(refused, |()| wire::Reply::Done),
+            Request::RollingRestart => {
+                self.operations.rolling_restart(status).map_or_else(refused, |()| wire::Reply::Done)
+            }
+            Request::Language(language) => match keeper.keep(Keep::Language(language)) {
+                Ok(()) => wire::Reply::Done,
+                Err(_) => {
+                    refused("the system partition does not answer; the language is not saved".to_owned())
+                }
+            },
+            Request::Test | Request::ForgetPeer => refused("this cannot be done here".to_owned()),
+        }
+    }
+}
+
+/// Digest of what both boxes must agree on.
+fn digest_of_pair(settings: &Settings) -> String {
+    let timing = settings.timing;
+    let common = serde_json::json!([
+        settings.pair_id,
+        settings.virtual_addresses,
+        settings.lun,
+        settings.domain,
+        settings.password_hash,
+        [timing.beat_ms, timing.lease_ms, timing.dead_time_ms],
+    ]);
+    hex(common.to_string().as_bytes())
+}
+
+/// The first 16 hexadecimal digits of the SHA-256 of `bytes`.
+fn hex(bytes: &[u8]) -> String {
+    digest(&SHA256, bytes).as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pairing::tests::first;
+
+    #[test]
+    fn what_belongs_to_one_box_is_no_difference_and_what_belongs_to_the_pair_is() {
+        let own = digest_of_pair(&first());
+        let second = Settings { box_name: "box-b".to_owned(), maintenance: true, ..first() };
+        assert_eq!(own, digest_of_pair(&second));
+        assert_ne!(own, digest_of_pair(&Settings { domain: "other.example".to_owned(), ..first() }));
+        assert_ne!(own, digest_of_pair(&Settings { virtual_addresses: vec![], ..first() }));
+        assert_eq!(own.len(), 16);
+    }
+}
