@@ -105,6 +105,7 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Reply, String>
         Request::ReceivingSet(change) => {
             return shared.receiving.change(store, change).await.map(Reply::Receiving);
         }
+        Request::Figures => return crate::figures::read(shared).await.map(Reply::Figures),
         Request::Letter(letter) => {
             return crate::letters::deliver(shared, letter).await.map(|()| Reply::Done);
         }

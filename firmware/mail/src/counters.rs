@@ -28,6 +28,16 @@ counters! {
     connections_imap,
     /// POP3 connections.
     connections_pop3,
+    /// SMTP and submission connections that are over.
+    ended_smtp,
+    /// IMAP connections that are over.
+    ended_imap,
+    /// POP3 connections that are over.
+    ended_pop3,
+    /// Senders, recipients and messages refused with a 4yz code.
+    refused_for_now,
+    /// Senders, recipients and messages refused with a 5yz code.
+    refused_for_good,
     /// Connections refused at a bound or for their rate.
     connections_refused,
     /// Clients that spoke before they were greeted.
@@ -87,4 +97,12 @@ counters! {
 /// Adds to a counter.
 pub(crate) fn count(counter: &AtomicU64, more: u64) {
     counter.fetch_add(more, Ordering::Relaxed);
+}
+
+impl Counters {
+    /// Counts a refusal by the first digit of its code (RFC 5321 4.2.1).
+    pub(crate) fn refused(&self, refusal: &smtp::server::Refusal) {
+        let for_now = refusal.reply().code < 500;
+        count(if for_now { &self.refused_for_now } else { &self.refused_for_good }, 1);
+    }
 }

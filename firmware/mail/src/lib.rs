@@ -22,6 +22,7 @@ mod directory;
 mod end_point;
 mod error;
 mod expansion;
+mod figures;
 mod first;
 mod guard;
 mod letters;

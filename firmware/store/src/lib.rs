@@ -111,6 +111,7 @@ pub use sorting::Visited;
 pub use store::Store;
 pub use text_index::TextProgress;
 pub use warning::{Subject, WARNING_PERCENTS, Warning};
+pub use writer::CommitCounts;
 
 pub(crate) use store::growing_by;
 

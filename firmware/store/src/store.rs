@@ -17,7 +17,7 @@ use crate::reader::Readers;
 use crate::recent::Recents;
 use crate::segment::{MESSAGE_BYTES_MAX, SegmentFiles};
 use crate::text_index::TextIndex;
-use crate::writer::{Cost, Shared, Writer};
+use crate::writer::{CommitCounts, Cost, Shared, Writer};
 use crate::{
     Account, AccountId, Alias, Append, Appended, Body, BodyRef, Changes, CheckReport, Copied, Delivered,
     Delivery, Domain, Expunged, Mailbox, MailboxId, ModSeq, PasswordHash, QueueId, Quota, Resolution, Row,
@@ -87,6 +87,7 @@ impl Store {
             failed: watch::Sender::new(None),
             reclaiming: Arc::default(),
             texts: Arc::default(),
+            commits: Arc::default(),
         };
         let text = TextIndex::start(dir, &database, &shared.files, &shared.texts);
         let writer = Writer::start(dir, database, shared.clone())?;
@@ -396,6 +397,17 @@ impl Store {
     fn list<T>(&self, account: AccountId, find: impl FnOnce(&[Mailbox]) -> T) -> Result<T, StoreError> {
         let load = || self.inner.readers.read(|database| mailbox::of_account(database, account));
         self.inner.shared.snapshots.mailboxes(account, load, find)
+    }
+
+    /// How long commits took since the start, and whether the disk is full.
+    pub fn commit_times(&self) -> CommitCounts {
+        self.inner.shared.commits.read()
+    }
+
+    /// Free and whole size of the file system the store is on, in bytes.
+    pub fn space(&self) -> Result<(u64, u64), StoreError> {
+        let disk = rustix::fs::statvfs(&self.inner.dir).map_err(std::io::Error::from)?;
+        Ok((disk.f_bavail.saturating_mul(disk.f_frsize), disk.f_blocks.saturating_mul(disk.f_frsize)))
     }
 
     pub(crate) fn shared(&self) -> &Shared {

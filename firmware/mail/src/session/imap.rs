@@ -7,14 +7,15 @@ use ::imap::{Checking, Context, Ended};
 use sasl::{Claim, Stored};
 use store::{AccountId, Protocol};
 
-use crate::counters::count;
+use crate::figures::Underway;
 use crate::password::Passwords;
 use crate::service::Shared;
 use crate::wire::Wire;
 
 /// Serves one connection to its end.
 pub(crate) async fn serve(shared: Arc<Shared>, wire: Wire, peer: IpAddr) {
-    count(&shared.counters.connections_imap, 1);
+    let counters = Arc::clone(&shared.counters);
+    let _underway = Underway::new(&counters.connections_imap, &counters.ended_imap);
     let tls = wire.tls_description().is_some();
     let authenticator: Arc<dyn ::imap::Authenticate> = Arc::clone(&shared.passwords) as _;
     let context = Context {

@@ -11,6 +11,7 @@ use store::{AccountId, MailboxId, Protocol, StoreError};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::counters::count;
+use crate::figures::Underway;
 use crate::maildrops::Hold;
 use crate::service::Shared;
 use crate::wire::Wire;
@@ -25,7 +26,8 @@ const ROOM_WAIT: Duration = Duration::from_secs(20);
 
 /// Serves one connection to its end.
 pub(crate) async fn serve(shared: Arc<Shared>, wire: Wire, peer: IpAddr) {
-    count(&shared.counters.connections_pop3, 1);
+    let counters = Arc::clone(&shared.counters);
+    let _underway = Underway::new(&counters.connections_pop3, &counters.ended_pop3);
     let tls = wire.tls_description().is_some().then(|| wire.channel_binding());
     let session = Session::new(Arc::clone(&shared.policies.pop3), tls);
     let mut shell = Shell { session, shared, peer, begun: Instant::now(), open: None, room: None };

@@ -18,6 +18,7 @@ use crate::clock::unix_s;
 use crate::counters::count;
 use crate::delivery::Opinion;
 use crate::expansion::Destination;
+use crate::figures::Underway;
 use crate::receiving::Dmarc;
 use crate::service::Shared;
 use crate::wire::Wire;
@@ -29,7 +30,8 @@ const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves one connection to its end.
 pub(crate) async fn serve(shared: Arc<Shared>, wire: Wire, peer: IpAddr, role: Role) {
-    count(&shared.counters.connections_smtp, 1);
+    let counters = Arc::clone(&shared.counters);
+    let _underway = Underway::new(&counters.connections_smtp, &counters.ended_smtp);
     let policy = match role {
         Role::Exchange => Arc::clone(&shared.policies.exchange),
         Role::Submission => Arc::clone(&shared.policies.submission),
@@ -172,6 +174,7 @@ impl Shell {
                 .map(Answer::Recipient)
                 .inspect_err(|refusal| {
                     count(&self.shared.counters.recipients_refused, 1);
+                    self.shared.counters.refused(refusal);
                     tracing::info!(
                         "smtp {} from {}: <{recipient}> refused: {}",
                         self.id,

@@ -6,6 +6,7 @@
 mod ahead;
 mod appender;
 mod checkpoint;
+mod commit_times;
 mod deliver;
 mod directory;
 mod directory_settings;
@@ -28,11 +29,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot, watch};
 
+pub use commit_times::CommitCounts;
 pub(crate) use job::Cost;
 pub(crate) use ledger::Ledger;
 
@@ -46,6 +48,7 @@ use crate::watchers::Watchers;
 use ahead::Ahead;
 use appender::Appender;
 use checkpoint::Checkpoints;
+use commit_times::CommitTimes;
 use job::{Job, Task};
 use ledger::Notices;
 use reclaim::Reclaim;
@@ -92,6 +95,8 @@ pub(crate) struct Shared {
     pub reclaiming: Arc<Mutex<()>>,
     /// Bodies on their way into the full-text index.
     pub texts: Arc<Intake>,
+    /// How long commits took.
+    pub commits: Arc<CommitTimes>,
 }
 
 impl Writer {
@@ -241,7 +246,7 @@ impl Thread {
         if self.has_failed() {
             return;
         }
-        self.reserve.is_short();
+        self.shared.commits.note_full(self.reserve.is_short());
         // Not while the service starts: the first commit, for which a takeover waits, would wait for it.
         if idle && !self.log_is_extended {
             self.log_is_extended = true;
@@ -261,7 +266,9 @@ impl Thread {
         if self.refuse_if_failed(&mut batch) {
             return;
         }
-        if self.reserve.is_short() {
+        let short = self.reserve.is_short();
+        self.shared.commits.note_full(short);
+        if short {
             refuse_growing(&mut batch);
         }
         let mut error = match self.attempt(&mut batch) {
@@ -305,7 +312,9 @@ impl Thread {
             self.ledger.roll_back()?;
             self.run_requests(batch, true)?;
         }
+        let begun = Instant::now();
         let notices = self.ledger.commit()?;
+        self.shared.commits.note(begun.elapsed());
         self.publish(notices);
         // The batch is durable whatever becomes of the checkpoint.
         if let Err(error) = self.checkpoints.after_commit(&self.ledger.database) {
