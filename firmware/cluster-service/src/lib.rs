@@ -11,14 +11,18 @@
 //! What always holds: mount, service start and announcement are asked for with a
 //! [`cluster::HeldProof`] in hand, and a box that must stop and cannot is reset.
 
+mod alarm_sender;
 mod array_orders;
 mod decision_loop;
+mod exposition;
 mod first_box;
 mod input;
 mod letter;
 mod mail_service;
 mod mail_watch;
 mod media;
+mod metrics;
+mod metrics_server;
 mod operate;
 mod operation;
 mod orders;
@@ -33,6 +37,7 @@ mod records;
 mod requests;
 mod reset;
 mod second_box;
+mod sending;
 mod sentry;
 mod serial;
 mod settings_keeper;

@@ -227,7 +227,8 @@ impl Noticeboard {
         }
     }
 
-    fn alarms(&self, now: Time) -> Vec<status::Alarm> {
+    /// What is wrong now, worst first.
+    pub fn alarms(&self, now: Time) -> Vec<status::Alarm> {
         let alarm = |(code, (text, since)): (&&str, &(String, Time))| status::Alarm {
             code: (*code).to_owned(),
             text: text.clone(),

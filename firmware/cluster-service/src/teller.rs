@@ -11,9 +11,10 @@ use control::cluster::{HeardAgo, Phase, Record, Seen as SeenThen, Status};
 use control::telling::{Operation, Readiness, Request, Telling};
 use crossbeam_channel::Sender;
 use ring::digest::{SHA256, digest};
-use settings::Settings;
+use settings::{Settings, SettingsFile};
 use tracing::{info, warn};
 
+use crate::alarm_sender::{AlarmSender, Word};
 use crate::input::Input;
 use crate::operation::Operations;
 use crate::peer_link::{PeerLink, Report};
@@ -26,6 +27,8 @@ use crate::status::{GROUP, Noticeboard};
 const REPORT_FRESH_MS: u64 = 10_000;
 /// How long the standby may be unready before that is an alarm, in milliseconds.
 const UNREADY_GRACE_MS: u64 = 15_000;
+/// Between two looks at the alarms for those who are told of them, in milliseconds.
+const ALARMS_EVERY_MS: u64 = 1_000;
 /// What the image says of itself.
 const RELEASE_PATH: &str = "/etc/twinmail-release";
 
@@ -65,6 +68,8 @@ pub struct Teller {
     rehearsal: Option<Rehearsal>,
     readiness: Readiness,
     unready_since: Option<Time>,
+    alarms: AlarmSender,
+    alarms_due: Time,
     operations: Operations,
 }
 
@@ -72,11 +77,12 @@ impl Teller {
     /// Loads what is kept, and starts the threads.
     pub fn start(settings: &Settings, system: &Path, card: &str, inputs: &Sender<Input>) -> io::Result<Self> {
         let link = PeerLink::new(settings);
-        if settings.former_pair_id.is_none() {
-            crate::peer_link::start(&link, card, inputs)?;
-        }
+        crate::peer_link::start(&link, card, inputs)?;
         readiness::start(system, inputs)?;
         let shared = Arc::new(Mutex::new(settings.telling.clone()));
+        crate::metrics_server::start(settings, shared.clone(), inputs)?;
+        let file = SettingsFile::new(system);
+        let alarms = AlarmSender::start(settings, file, link.clone(), shared.clone())?;
         Ok(Self {
             book: RecordBook::open(system)?,
             settings_digest: digest_of_pair(settings),
@@ -86,13 +92,10 @@ impl Teller {
             rehearsal: None,
             readiness: Readiness::default(),
             unready_since: None,
+            alarms,
+            alarms_due: Time(0),
             operations: Operations::new(link, settings, inputs.clone()),
         })
-    }
-
-    /// Whom the pair tells what, for the threads that tell.
-    pub fn shared(&self) -> SharedTelling {
-        self.shared.clone()
     }
 
     /// Keeps a decision; gives back a line for the log.
@@ -120,6 +123,12 @@ impl Teller {
             seen: Some(seen),
             phases: detect.into_iter().chain(record.phases.iter().map(phase)).collect(),
         });
+        if kept.decision == "taken" {
+            let took: u64 =
+                kept.phases.iter().filter(|phase| phase.step != "detect").map(|phase| phase.ms).sum();
+            let text = format!("{} serves now: {}; taken in {took} ms", kept.box_name, brief(&kept.cause));
+            let _ = self.alarms.say(Word::Event { code: "takeover".to_owned(), text });
+        }
         let mut line = format!("{} (epoch {}): {}", kept.decision, kept.epoch, kept.cause);
         for phase in &kept.phases {
             line.push_str(&format!("; {} {} ms", phase.step, phase.ms));
@@ -130,6 +139,8 @@ impl Teller {
     /// Keeps what an operator's larger operation found, among the decisions.
     fn note(&mut self, decision: &str, cause: String, epoch: u32, now: Time, noticeboard: &Noticeboard) {
         info!("{decision}: {cause}");
+        let text = format!("{}: {cause}", decision.replace('_', " "));
+        let _ = self.alarms.say(Word::Event { code: decision.to_owned(), text });
         self.book.add(Record {
             number: 0,
             at_ms: now.0,
@@ -252,6 +263,12 @@ impl Teller {
         let reason = self.readiness.obstacle().filter(|_| lasting);
         let text = reason.map(|check| format!("a takeover by this box would not succeed: {}", check.found));
         noticeboard.set_alarm("takeover_unsure", text, now);
+        if now >= self.alarms_due {
+            self.alarms_due = now + ALARMS_EVERY_MS;
+            let alarms = noticeboard.alarms(now).into_iter().map(|alarm| (alarm.code, alarm.text)).collect();
+            // What finds no room comes again in a second.
+            let _ = self.alarms.say(Word::Alarms { alarms, serving: view.role == Role::Active });
+        }
         self.operations.watch(&self.telling(), view.role == Role::Active, unix_ms() / 1000);
     }
 
@@ -288,9 +305,18 @@ impl Teller {
                     refused("the system partition does not answer; the language is not saved".to_owned())
                 }
             },
-            Request::Test | Request::ForgetPeer => refused("this cannot be done here".to_owned()),
+            Request::Test => match self.alarms.say(Word::Test) {
+                Ok(()) => wire::Reply::Done,
+                Err(_) => refused("too many notices wait; try again later".to_owned()),
+            },
+            Request::ForgetPeer => refused("this cannot be done here".to_owned()),
         }
     }
+}
+
+/// The cause without what was seen.
+fn brief(cause: &str) -> &str {
+    cause.split("; ").next().unwrap_or_default()
 }
 
 /// Digest of what both boxes must agree on.

@@ -1,0 +1,250 @@
+//! The box's own sentences in Chinese.
+//!
+//! Causes, alarms, refusals and readings are made as English sentences, far from any screen. Here they
+//! are known again: whole, or piece by piece where several were joined. What is not known stays as it
+//! is: a device's own words, for example.
+
+/// `text` in Chinese, as far as its sentences are the box's own.
+pub fn in_chinese(text: &str) -> String {
+    translate(text, DEPTH_MAX)
+}
+
+/// How deep sentences lie within sentences at most.
+const DEPTH_MAX: u32 = 4;
+
+fn translate(text: &str, depth: u32) -> String {
+    if depth == 0 || text.is_empty() {
+        return text.to_owned();
+    }
+    for (english, chinese) in SENTENCES {
+        if let Some(values) = matched(english, text) {
+            let values: Vec<_> = values.iter().map(|value| translate(value, depth - 1)).collect();
+            return filled(chinese, &values);
+        }
+    }
+    if let Some((first, rest)) = text.split_once("; ") {
+        return format!("{}；{}", translate(first, depth), translate(rest, depth));
+    }
+    text.to_owned()
+}
+
+/// What stands for `{0}`, `{1}`… in `text`, if it is the sentence `template`.
+fn matched<'a>(template: &str, text: &'a str) -> Option<Vec<&'a str>> {
+    let mut values = Vec::new();
+    let mut literals = template.split('{');
+    let mut rest = text.strip_prefix(literals.next()?)?;
+    let mut literals = literals.peekable();
+    while let Some(piece) = literals.next() {
+        let (_, literal) = piece.split_once('}')?;
+        let end = match (literals.peek(), literal.is_empty()) {
+            (None, true) => rest.len(),
+            (None, false) => {
+                rest.len().checked_sub(literal.len()).filter(|at| rest.get(*at..) == Some(literal))?
+            }
+            (Some(_), _) => rest.find(literal)?,
+        };
+        values.push(rest.get(..end).filter(|value| !value.is_empty())?);
+        rest = rest.get(end + literal.len()..)?;
+    }
+    rest.is_empty().then_some(values)
+}
+
+fn filled(template: &str, values: &[String]) -> String {
+    let mut text = String::new();
+    let mut pieces = template.split('{');
+    text.push_str(pieces.next().unwrap_or_default());
+    for piece in pieces {
+        let (index, literal) = piece.split_once('}').unwrap_or(("", piece));
+        let value = index.parse::<usize>().ok().and_then(|index| values.get(index));
+        text.push_str(value.map_or("", String::as_str));
+        text.push_str(literal);
+    }
+    text
+}
+
+/// English and Chinese; `{0}` stands for what is put in, in this order. The first that fits counts.
+const SENTENCES: &[(&str, &str)] = &[
+    // Alarms
+    (
+        "nothing is heard on the serial cable; check the null-modem cable between the boxes",
+        "串行线没有信号；请检查两台机器之间的串行电缆",
+    ),
+    (
+        "nothing is heard on the private network; check the Ethernet cable between the boxes",
+        "专用网没有信号；请检查两台机器之间的网线",
+    ),
+    (
+        "the other box's beats on the array are not seen; check the host channels",
+        "看不到对方机器在阵列上的心跳；请检查主机通道",
+    ),
+    (
+        "{0} is not heard on any medium; see to its power, then to its cables",
+        "所有线路上都没有 {0} 的信号；请先检查其电源，再检查电缆",
+    ),
+    (
+        "no second box has joined; plug in its serial cable and join it",
+        "第二台机器尚未加入；请接上串行电缆并加入",
+    ),
+    ("this box could not serve: {0}", "本机无法提供服务：{0}"),
+    ("the last attempt to serve failed: {0}", "上次尝试提供服务失败：{0}"),
+    ("a takeover by this box would not succeed: {0}", "本机若现在接管将不会成功：{0}"),
+    (
+        "a changed setting was not saved: the system partition does not answer",
+        "更改的设置未保存：系统分区没有应答",
+    ),
+    // What a box is able to do
+    ("it is ready", "已就绪"),
+    ("it is still finding out", "仍在查明"),
+    ("it does not reach the array", "无法访问阵列"),
+    ("the array is reserved by a system outside this pair", "阵列被本对机器之外的系统保留"),
+    ("the mail service failed there too often", "邮件服务在那里失败次数过多"),
+    ("its last attempt to take the group failed", "上次接管服务组失败"),
+    ("its public network has no link", "公用网没有链路"),
+    ("it is in maintenance", "处于维护中"),
+    // Why a group is taken or given
+    ("the other box is silent on all media", "对方机器在所有线路上均无信号"),
+    ("the other box says that it cannot serve", "对方机器声明无法提供服务"),
+    ("the other box says that it lost the reservation", "对方机器声明已失去保留"),
+    ("the other box handed the group over", "对方机器移交了服务组"),
+    ("no box has the group, and this one is to take it", "没有机器承担服务组，由本机承担"),
+    ("the operator asked for it at the other box", "操作员在对方机器上提出要求"),
+    ("the operator asked for it", "操作员提出要求"),
+    ("this box goes into maintenance", "本机进入维护"),
+    (
+        "the mail service failed here too often, and the other box is ready",
+        "邮件服务在本机失败次数过多，而对方机器已就绪",
+    ),
+    (
+        "the public network has no link here, and the other box is ready",
+        "本机公用网没有链路，而对方机器已就绪",
+    ),
+    ("the preferred owner has been well long enough", "首选机器恢复正常的时间已足够"),
+    ("the operator wants the group here", "操作员要求本机承担服务组"),
+    ("the other box was quicker", "对方机器抢先一步"),
+    ("what was taken is given back after a failure", "失败后归还已接管的部分"),
+    ("the group is to be mounted afresh", "服务组将重新挂载"),
+    ("this box is going down", "本机正在关机"),
+    (
+        "last heard: serial {0}, private {1}, array {2}, reservation {3}",
+        "最近信号：串行线 {0}，专用网 {1}，阵列 {2}，保留 {3}",
+    ),
+    ("{0} ms ago", "{0} 毫秒前"),
+    ("never", "从未"),
+    ("unread", "未读取"),
+    ("free", "无人持有"),
+    ("this box's", "由本机持有"),
+    ("the other box's", "由对方机器持有"),
+    ("a stranger's", "由外来者持有"),
+    ("the step {0} failed: {1}", "步骤 {0} 失败：{1}"),
+    ("the step {0} did not end within {1} ms", "步骤 {0} 未在 {1} 毫秒内完成"),
+    ("it did not end within {0} ms", "未在 {0} 毫秒内完成"),
+    ("another box won the reservation", "另一台机器取得了保留"),
+    ("epoch {0} has been in use already", "纪元 {0} 已被使用"),
+    ("an earlier step still hangs", "先前的步骤仍未结束"),
+    ("its time was over before it could begin", "尚未开始便已超时"),
+    // Refusals
+    (
+        "the other box is not heard on any medium; see to its power and cables first",
+        "所有线路上都没有对方机器的信号；请先检查其电源和电缆",
+    ),
+    ("the other box is not heard on any medium", "所有线路上都没有对方机器的信号"),
+    ("the other box cannot take over: {0}", "对方机器无法接管：{0}"),
+    ("this box cannot take over: {0}", "本机无法接管：{0}"),
+    ("the group is changing hands just now; try again in a few seconds", "服务组正在切换；请几秒后再试"),
+    ("no box serves the group now; the status says why", "目前没有机器承担服务组；用 status 查看原因"),
+    ("no box of this pair is called {0}", "本对机器中没有名为 {0} 的机器"),
+    ("this box has been set up already", "本机已设置完成"),
+    ("the cluster service is busy; try again in a few seconds", "集群服务正忙；请几秒后再试"),
+    ("too many commands at once; try again", "同时发出的命令过多；请再试"),
+    ("one box must serve, and the other be its standby", "必须一台机器提供服务，另一台备用"),
+    ("a {0} is under way", "{0} 正在进行"),
+    ("the other box does not answer on the private network: {0}", "对方机器在专用网上没有应答：{0}"),
+    // Readiness
+    ("nobody holds the reservation", "无人持有保留"),
+    ("this box's own key holds the reservation", "本机的密钥持有保留"),
+    ("the other box's key holds the reservation, and could be preempted", "对方机器的密钥持有保留，可以抢占"),
+    ("the reservation at the array was not read for a while", "阵列上的保留有一段时间未能读取"),
+    ("the reservation at the array was not read yet", "阵列上的保留尚未读取"),
+    ("a system outside this pair holds the reservation", "保留由本对机器之外的系统持有"),
+    ("the other box's beats on the array are seen", "可以看到对方机器在阵列上的心跳"),
+    ("the other box's beats on the array are not seen", "看不到对方机器在阵列上的心跳"),
+    ("the other box is heard over a cable", "电缆上有对方机器的信号"),
+    ("the other box is heard over no cable", "所有电缆上都没有对方机器的信号"),
+    ("the system partition takes writes", "系统分区可以写入"),
+    ("the system partition cannot be written: {0}", "系统分区无法写入：{0}"),
+    ("{0} MiB of memory are free, {1} are needed", "可用内存 {0} MiB，需要 {1} MiB"),
+    ("the mail program starts", "邮件程序可以启动"),
+    ("the mail program does not start: {0}", "邮件程序无法启动：{0}"),
+    ("the mail program did not start within {0} s", "邮件程序未在 {0} 秒内启动"),
+    (
+        "not compared with the other box yet: it is not heard over the private network",
+        "尚未与对方机器比较：专用网上没有其信号",
+    ),
+    ("both boxes have the same settings", "两台机器设置相同"),
+    ("the settings of the boxes differ; have this box join again", "两台机器设置不同；请让本机重新加入"),
+    ("both boxes run the same image", "两台机器运行相同的映像"),
+    (
+        "the other box runs another image ({0}); give both the same firmware",
+        "对方机器运行另一映像（{0}）；请为两台机器安装相同的固件",
+    ),
+    // Media
+    ("the private network card has no link; check the cross-over cable", "专用网卡没有链路；请检查交叉网线"),
+    (
+        "a frame was not made with this pair's key; pair the second box again",
+        "收到的帧不是用本对机器的密钥制作；请重新配对第二台机器",
+    ),
+    (
+        "a box of another pair ({0}) is on this cable; check the cabling",
+        "此电缆上有另一对机器（{0}）；请检查布线",
+    ),
+    (
+        "this box hears itself; the cable is a loop or both ends are plugged into this box",
+        "本机听到自己的信号；电缆成环或两端都插在本机上",
+    ),
+    (
+        "the LUN belongs to another pair ({0}): this box was replaced; erase it and have it join again",
+        "此 LUN 属于另一对机器（{0}）：本机已被替换；请清除本机并重新加入",
+    ),
+    // Operations and what is told of them
+    ("{0} serves now: {1}; taken in {2} ms", "{0} 现在提供服务：{1}；接管用时 {2} 毫秒"),
+    ("drill: {0}", "演练：{0}"),
+    ("rolling restart: {0}", "滚动重启：{0}"),
+    ("it went as it should; served again {0}", "一切正常；恢复服务：{0}"),
+    ("it went as it should", "一切正常"),
+    ("it failed: {0}", "失败：{0}"),
+    ("this is a test of where alarms go", "这是对告警去向的测试"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sentence_is_known_again_and_its_values_are_kept() {
+        for (english, chinese) in SENTENCES {
+            let places = english.matches('{').count();
+            let values: Vec<_> = (0..places).map(|n| format!("<{n}>")).collect();
+            let said = in_chinese(&filled(english, &values));
+            assert_eq!(said, filled(chinese, &values), "{english}");
+            assert_eq!(places, chinese.matches('{').count(), "{english}");
+            assert!(chinese.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c)), "{english}");
+        }
+    }
+
+    #[test]
+    fn sentences_in_sentences_and_joined_ones_are_translated() {
+        let cause = "the other box is silent on all media; last heard: serial 2400 ms ago, \
+                     private never, array 2410 ms ago, reservation the other box's";
+        let said = in_chinese(cause);
+        assert_eq!(
+            said,
+            "对方机器在所有线路上均无信号；最近信号：串行线 2400 毫秒前，专用网 从未，阵列 2410 毫秒前，保留 由对方机器持有"
+        );
+        assert_eq!(
+            in_chinese("the other box cannot take over: its public network has no link"),
+            "对方机器无法接管：公用网没有链路"
+        );
+        assert_eq!(in_chinese("sda: I/O error"), "sda: I/O error");
+        assert_eq!(in_chinese(""), "");
+    }
+}
