@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use control::cluster::{Phase, Record, Status};
+use control::cluster::{Alarm, Phase, Record, Status};
 use control::directory::Reply;
 use control::init::{LogLine, Service};
 use control::mail::{CheckReport, Receiving};
 use control::queue::{self as wire, DnsRecords};
+use control::telling::{Operation, Telling};
 use serde::Serialize;
 use serde_json::json;
 
@@ -51,6 +52,10 @@ pub enum Answer {
     Check(CheckReport),
     /// What is decided about those who bring mail.
     Receiving(Receiving),
+    /// Whom the pair tells what, and the alarms there are where they were asked for.
+    Telling(Box<Telling>, Option<Vec<Alarm>>),
+    /// What is under way, or how the last operation ended.
+    Operation(Operation),
 }
 
 impl Answer {
@@ -75,6 +80,11 @@ impl Answer {
             Self::Counters(counters) => line(counters),
             Self::Check(report) => line(report),
             Self::Receiving(receiving) => line(receiving),
+            Self::Telling(telling, None) => line(telling),
+            Self::Telling(telling, Some(alarms)) => {
+                json!({ "alarms": alarms, "telling": telling }).to_string()
+            }
+            Self::Operation(operation) => line(operation),
         }
     }
 
@@ -107,6 +117,11 @@ impl Answer {
             Self::Counters(counters) => counter_table(counters, language),
             Self::Check(report) => check_report(report, language),
             Self::Receiving(receiving) => receiving_lines(receiving),
+            Self::Telling(telling, alarms) => {
+                let alarms = alarms.as_ref().map(|alarms| status::alarms(alarms, language));
+                alarms.unwrap_or_default() + &telling_lines(telling)
+            }
+            Self::Operation(operation) => operation_lines(operation, language),
         }
     }
 }
@@ -152,12 +167,12 @@ fn record_table(records: &[Record], language: Language) -> Table {
     for record in records {
         table.row([
             record.number.to_string(),
-            format!("{}.{:03}", record.at_ms / 1000, record.at_ms % 1000),
+            alarm::rfc3339(record.unix_ms),
             record.box_name.clone(),
             record.group.clone(),
             record.epoch.to_string(),
             record.decision.clone(),
-            record.cause.clone(),
+            text::sentence(&record.cause, language),
             phases(&record.phases),
         ]);
     }
@@ -197,6 +212,40 @@ fn receiving_lines(receiving: &Receiving) -> String {
         networks(&receiving.lmtp_from),
         receiving.dmarc
     )
+}
+
+/// The words of `alarm set`, `metrics set` and `drill schedule`, which are the same in every language.
+fn telling_lines(telling: &Telling) -> String {
+    let list = |list: &[String]| if list.is_empty() { "none".to_owned() } else { list.join(",") };
+    let (alarms, metrics) = (&telling.alarms, &telling.metrics);
+    let drill = telling.drill.map_or_else(|| "off".to_owned(), |time| format!("{time} UTC"));
+    format!(
+        "alarm --mail {}\nalarm --syslog {}\nalarm --webhook {}\nmetrics --port {}\nmetrics --networks {}\n\
+         drill schedule {drill}\n",
+        list(&alarms.mail),
+        list(&alarms.syslog),
+        list(&alarms.webhook),
+        metrics.port,
+        list(&metrics.networks),
+    )
+}
+
+fn operation_lines(operation: &Operation, language: Language) -> String {
+    if operation.name.is_empty() {
+        return Text::NoOperation.get(language).to_owned() + "\n";
+    }
+    let name = operation.name.replace('_', " ");
+    let state = match (&operation.step, &operation.fault) {
+        (Some(step), _) => Text::UnderWay.fill(language, &[step]),
+        (None, Some(fault)) => Text::WentWrong.fill(language, &[&text::sentence(fault, language)]),
+        (None, None) => Text::WentWell.get(language).to_owned(),
+    };
+    let mut lines = format!("{} {name}: {state}\n", alarm::rfc3339(operation.begun_unix_ms));
+    for outage in &operation.outages {
+        lines += &Text::ServedAgain.fill(language, &[&outage.to, &outage.ms]);
+        lines.push('\n');
+    }
+    lines
 }
 
 fn check_report(report: &CheckReport, language: Language) -> String {

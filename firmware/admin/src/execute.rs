@@ -6,12 +6,13 @@ use std::time::Duration;
 use control::cluster::{self, Role};
 use control::directory::{GroupChange, Page, ROWS_MAX, Reply, Request, UserChange};
 use control::wire::{self, WireError};
-use control::{init, mail};
+use control::{init, mail, telling};
 
 use crate::answer::Answer;
 use crate::directory_words::{Alias, AppPassword, Defaults, Domain, Group, Piece, User};
 use crate::failure::Failure;
 use crate::queue::Queue;
+use crate::telling_words::{self, Alarm};
 use crate::words::{Command, Drill, Power, Receiving, Smarthost, Store, Switch};
 
 /// What a question may take.
@@ -78,7 +79,37 @@ pub fn execute(command: Command, password: Option<String>, sockets: &Sockets) ->
         Command::Records { records_max } => ask_cluster(sockets, &cluster::Request::Records { records_max }),
         Command::Log { lines_max, after } => ask_init(sockets, &init::Request::Log { after, lines_max }),
         Command::Services => ask_init(sockets, &init::Request::Services),
-        Command::Drill(drill) => ask_init(sockets, &drill_request(drill)),
+        Command::Alarm(Alarm::List) => {
+            let Answer::Status(status) = ask_cluster(sockets, &cluster::Request::Status)? else {
+                return Err(Failure::WrongKind("cluster"));
+            };
+            match ask_cluster(sockets, &Alarm::List.request())? {
+                Answer::Telling(telling, _) => Ok(Answer::Telling(telling, Some(status.alarms))),
+                other => Ok(other),
+            }
+        }
+        Command::Alarm(alarm) => ask_cluster(sockets, &alarm.request()),
+        Command::Metrics(metrics) => ask_cluster(sockets, &metrics.request()),
+        Command::Peer(peer) => ask_cluster(sockets, &peer.request()?),
+        Command::Drill(Drill::Now) => {
+            ask_cluster(sockets, &cluster::Request::Telling(telling::Request::DrillNow))
+        }
+        Command::Drill(Drill::Report) => {
+            ask_cluster(sockets, &cluster::Request::Telling(telling::Request::Operation))
+        }
+        Command::Drill(Drill::Schedule { time }) => ask_cluster(sockets, &telling_words::schedule(&time)?),
+        Command::Drill(Drill::Kill { service }) => {
+            ask_init(sockets, &init::Request::Drill { service, kind: init::DrillKind::Kill })
+        }
+        Command::Drill(Drill::Hang { service }) => {
+            ask_init(sockets, &init::Request::Drill { service, kind: init::DrillKind::Hang })
+        }
+        Command::Drill(Drill::Exhaust { service }) => {
+            ask_init(sockets, &init::Request::Drill { service, kind: init::DrillKind::Exhaust })
+        }
+        Command::Power(Power::Rolling) => {
+            ask_cluster(sockets, &cluster::Request::Telling(telling::Request::RollingRestart))
+        }
         Command::Power(Power::Off) => ask_init(sockets, &init::Request::PowerOff),
         Command::Power(Power::Restart) => ask_init(sockets, &init::Request::Restart),
         command @ (Command::Domain(_)
@@ -231,18 +262,15 @@ fn ask_cluster(sockets: &Sockets, request: &cluster::Request) -> Result<Answer, 
         (cluster::Reply::Refused(reason), _) => Err(Failure::Refused(reason)),
         (cluster::Reply::Status(status), cluster::Request::Status) => Ok(Answer::Status(status)),
         (cluster::Reply::Records(records), cluster::Request::Records { .. }) => Ok(Answer::Records(records)),
+        (cluster::Reply::Telling(telling), cluster::Request::Telling(_)) => {
+            Ok(Answer::Telling(Box::new(telling), None))
+        }
+        (cluster::Reply::Operation(operation), cluster::Request::Telling(_)) => {
+            Ok(Answer::Operation(operation))
+        }
         (cluster::Reply::Done, request) if changes_cluster(request) => Ok(Answer::Done),
         _ => Err(Failure::WrongKind(NAME)),
     }
-}
-
-fn drill_request(drill: Drill) -> init::Request {
-    let (service, kind) = match drill {
-        Drill::Kill { service } => (service, init::DrillKind::Kill),
-        Drill::Hang { service } => (service, init::DrillKind::Hang),
-        Drill::Exhaust { service } => (service, init::DrillKind::Exhaust),
-    };
-    init::Request::Drill { service, kind }
 }
 
 fn changes_cluster(request: &cluster::Request) -> bool {

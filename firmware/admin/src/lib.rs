@@ -21,6 +21,7 @@ mod password;
 mod queue;
 mod status;
 pub mod table;
+mod telling_words;
 pub mod text;
 mod words;
 
@@ -31,7 +32,8 @@ pub use answer::{log_line, phases, record_lines};
 pub use execute::{CHANGE_TIMEOUT, CHECK_TIMEOUT, QUESTION_TIMEOUT, Sockets};
 pub use failure::{EXIT_NOT_RUNNING, EXIT_REFUSED, EXIT_USAGE, Failure};
 pub use language::{Language, fill, from_environment, translation_fault};
-pub use status::peer;
+pub use status::{peer, readiness};
+pub use text::sentence;
 pub use words::WORDS_MAX;
 
 use answer::Answer;

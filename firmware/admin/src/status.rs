@@ -1,6 +1,7 @@
 //! The status report for people.
 
-use control::cluster::{Group, Peer, Status};
+use control::cluster::{Alarm, Group, Peer, Status};
+use control::telling::Readiness;
 
 use crate::answer::{phases, services_table};
 use crate::language::Language;
@@ -22,6 +23,15 @@ pub fn report(status: &Status, language: Language) -> String {
     }
     table.row([Text::ThisBox.get(language).to_owned(), here]);
     table.row([Text::OtherBox.get(language).to_owned(), peer(&status.peer, language)]);
+    let takeovers = [
+        (&status.box_name, Some(&status.readiness)),
+        (&status.peer.box_name, status.peer_readiness.as_ref()),
+    ];
+    for (name, said) in takeovers {
+        if let Some(line) = said.and_then(|said| readiness(said, language)) {
+            table.row([Text::Takeover.get(language).to_owned(), format!("{}: {line}", printable(name))]);
+        }
+    }
     for group in &status.groups {
         group_rows(group, &mut table, language);
     }
@@ -33,7 +43,7 @@ pub fn report(status: &Status, language: Language) -> String {
         table.lines(),
         media(status, language),
         services_table(&status.services, language).lines(),
-        alarms(status, language),
+        alarms(&status.alarms, language),
     ];
     parts.join("\n")
 }
@@ -45,11 +55,27 @@ pub fn peer(peer: &Peer, language: Language) -> String {
     }
     let state = match (&peer.not_ready_reason, peer.alive, peer.ready) {
         (_, false, _) => Text::PeerSilent.get(language).to_owned(),
-        (Some(reason), true, false) => Text::PeerNotReady.fill(language, &[&printable(reason)]),
+        (Some(reason), true, false) => {
+            Text::PeerNotReady.fill(language, &[&text::sentence(&printable(reason), language)])
+        }
         (None, true, false) => Text::PeerNotReady.fill(language, &[&"?"]),
         (_, true, true) => Text::PeerReady.get(language).to_owned(),
     };
     format!("{}: {state}", printable(&peer.box_name))
+}
+
+/// What a box says of a takeover by itself; none while it does not rehearse.
+pub fn readiness(readiness: &Readiness, language: Language) -> Option<String> {
+    if !readiness.rehearsed {
+        return None;
+    }
+    Some(match (readiness.obstacle(), readiness.estimate_ms) {
+        (Some(check), _) => Text::TakeoverBad.fill(language, &[&text::sentence(&check.found, language)]),
+        (None, Some(ms)) => {
+            Text::TakeoverGood.fill(language, &[&format!("{}.{}", ms / 1000, ms % 1000 / 100)])
+        }
+        (None, None) => Text::TakeoverUnmeasured.get(language).to_owned(),
+    })
 }
 
 fn group_rows(group: &Group, table: &mut Table, language: Language) {
@@ -74,7 +100,8 @@ fn group_rows(group: &Group, table: &mut Table, language: Language) {
     }
     table.row([Text::Preferred.get(language).to_owned(), preferred]);
     if let Some(take) = &group.last_takeover {
-        let values: [&dyn std::fmt::Display; 3] = [&take.cause, &take.detect_ms, &take.total_ms];
+        let values: [&dyn std::fmt::Display; 3] =
+            [&text::sentence(&take.cause, language), &take.detect_ms, &take.total_ms];
         let line = format!(
             "{}, {}",
             Text::Epoch.fill(language, &[&take.epoch]),
@@ -106,21 +133,22 @@ fn media(status: &Status, language: Language) -> String {
             medium.age_ms.map_or_else(|| Text::Never.get(language).to_owned(), span),
             medium.good.to_string(),
             medium.bad.to_string(),
-            medium.fault.clone().unwrap_or_default(),
+            text::sentence(&medium.fault.clone().unwrap_or_default(), language),
         ]);
     }
     table.lines()
 }
 
-fn alarms(status: &Status, language: Language) -> String {
+/// The alarms there are.
+pub fn alarms(alarms: &[Alarm], language: Language) -> String {
     let heading = Text::Alarms.get(language);
-    if status.alarms.is_empty() {
+    if alarms.is_empty() {
         return format!("{heading}: {}\n", Text::NoAlarms.get(language));
     }
     let mut table = Table::plain();
-    for alarm in &status.alarms {
+    for alarm in alarms {
         let since = Text::Since.fill(language, &[&span(alarm.since_ms)]);
-        table.row([format!("  {}", alarm.code), since, alarm.text.clone()]);
+        table.row([format!("  {}", alarm.code), since, text::sentence(&alarm.text, language)]);
     }
     format!("{heading}:\n{}", table.lines())
 }

@@ -10,6 +10,16 @@ catalogue! {
     /// What the commands say.
     Text {
         Done = "done", "完成";
+        NotSure = "this cannot be undone; add --yes if you mean it", "此操作无法撤销；确定要执行请加 --yes";
+        Takeover = "Takeover", "接管";
+        TakeoverGood = "would succeed, about {0} s", "会成功，约 {0} 秒";
+        TakeoverUnmeasured = "would succeed; how long it takes was not measured yet", "会成功；用时尚未测量";
+        TakeoverBad = "would not succeed: {0}", "不会成功：{0}";
+        NoOperation = "none since the start of this box", "本机启动以来没有";
+        UnderWay = "under way: {0}", "进行中：{0}";
+        WentWell = "it went as it should", "一切正常";
+        WentWrong = "it failed: {0}", "失败：{0}";
+        ServedAgain = "served again by {0} after {1} ms", "{1} 毫秒后由 {0} 恢复服务";
         Error = "error: ", "错误：";
         TooManyWords = "too many words", "参数过多";
         ClusterNotRunning = "the cluster service is not running; init restarts it, try again in a few seconds",
@@ -209,6 +219,14 @@ catalogue! {
         ServiceStopping = "stopping", "停止中";
         ServiceWaiting = "waiting to restart", "等待重启";
         ServiceFailed = "failed", "已失败";
+    }
+}
+
+/// A sentence of the services in `language`, as far as it is one of the box's own.
+pub fn sentence(text: &str, language: Language) -> String {
+    match language {
+        Language::En => text.to_owned(),
+        Language::Zh => alarm::in_chinese(text),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::help;
 use crate::language::Language;
 use crate::queue::Queue;
+use crate::telling_words::{Alarm, Metrics, Peer};
 
 /// Columns that help is wrapped to: a VT100's.
 const HELP_COLUMNS: usize = 80;
@@ -125,7 +126,16 @@ pub enum Command {
     /// The mail store
     #[command(subcommand)]
     Store(Store),
-    /// Break a service of this box on purpose, and see the pair deal with it
+    /// Who is told of alarms
+    #[command(subcommand)]
+    Alarm(Alarm),
+    /// Numbers for Prometheus
+    #[command(subcommand)]
+    Metrics(Metrics),
+    /// The other box's place in the pair
+    #[command(subcommand)]
+    Peer(Peer),
+    /// Practise: switch over and back and measure, or break a service on purpose
     #[command(subcommand)]
     Drill(Drill),
     /// Power off or restart this box
@@ -196,6 +206,16 @@ pub enum Store {
 /// Readiness drills.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Drill {
+    /// Switch over and back now, and measure how long clients wait
+    Now,
+    /// Do that by itself at a time in UTC: `sun 03:30`, `daily 03:30`, or `off`
+    Schedule {
+        /// Weekday and time, or off
+        #[arg(required = true, num_args = 1..=2, value_name = "TIME")]
+        time: Vec<String>,
+    },
+    /// Show what is under way, or what the last drill or rolling restart found
+    Report,
     /// End a service at once, as a crash would
     Kill {
         /// Its name, as `services` shows it
@@ -220,6 +240,8 @@ pub enum Power {
     Off,
     /// Stop in order, then restart
     Restart,
+    /// Restart both boxes, one after the other, without leaving mail unserved
+    Rolling,
 }
 
 /// Where a password comes from; typed without echo where neither is given.

@@ -16,4 +16,4 @@ mod words;
 
 pub use dispatch::{CODES_MAX, Dispatcher, Kind, NOTICES_MAX_PER_DAY, Notice};
 pub use sentence::in_chinese;
-pub use words::{Severity, letter, severity, syslog_line, webhook_body};
+pub use words::{Severity, letter, rfc3339, severity, syslog_line, webhook_body};

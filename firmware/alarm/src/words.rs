@@ -117,7 +117,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// A time in UTC as in RFC 3339 5.6, with milliseconds.
-fn rfc3339(unix_ms: u64) -> String {
+pub fn rfc3339(unix_ms: u64) -> String {
     let (days, ms) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
     // Days to a civil date: eras of 400 years that begin on 1 March.
     let shifted = days + 719_468;

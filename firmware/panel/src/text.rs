@@ -30,6 +30,7 @@ catalogue! {
         MediumLine = "{0} ago, {1} good, {2} bad", "{0} 前，正常 {1}，错误 {2}";
         Services = "Services", "服务";
         Restarted = "{0} restarts", "重启 {0} 次";
+        Takeover = "Takeover", "接管";
         LastTake = "Last take", "上次接管";
         NoTake = "none by this box since its start", "本机启动以来没有";
         TakeLine = "epoch {0}: detected in {1} ms, taken in {2} ms", "纪元 {0}：检测 {1} 毫秒，接管 {2} 毫秒";

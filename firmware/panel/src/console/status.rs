@@ -52,6 +52,13 @@ impl Page {
         }
         self.line(Text::ThisBox, &here);
         self.line(Text::OtherBox, &admin::peer(&status.peer, language));
+        let mut takeovers = vec![(&status.box_name, &status.readiness)];
+        takeovers.extend(status.peer_readiness.as_ref().map(|said| (&status.peer.box_name, said)));
+        for (name, said) in takeovers {
+            if let Some(line) = admin::readiness(said, language) {
+                self.line(Text::Takeover, &format!("{name}: {line}"));
+            }
+        }
         if let Some(group) = status.groups.first() {
             self.group(group);
         }
@@ -110,7 +117,11 @@ impl Page {
             None => Text::Never.get(language).to_owned(),
         };
         let name = padded(words::medium(&medium.name, language), 12);
-        let fault = medium.fault.as_ref().map(|fault| format!("; {fault}")).unwrap_or_default();
+        let fault = medium
+            .fault
+            .as_ref()
+            .map(|fault| format!("; {}", admin::sentence(fault, language)))
+            .unwrap_or_default();
         format!("{name}{}{heard}{fault}", padded(state, 7))
     }
 
@@ -130,7 +141,7 @@ impl Page {
         };
         let line = Text::TakeLine.fill(language, &[&take.epoch, &take.detect_ms, &take.total_ms]);
         self.line(Text::LastTake, &line);
-        self.labelled("", &take.cause, Style::Plain);
+        self.labelled("", &admin::sentence(&take.cause, language), Style::Plain);
         self.labelled("", &phases(&take.phases), Style::Plain);
     }
 
@@ -140,7 +151,10 @@ impl Page {
             known.cluster_silent.then(|| Text::ClusterSilent.get(language).to_owned()),
             known.lcd_absent.then(|| Text::LcdAbsent.get(language).to_owned()),
         ];
-        let theirs = status.alarms.iter().map(|alarm| format!("{} ({})", alarm.text, span(alarm.since_ms)));
+        let theirs = status
+            .alarms
+            .iter()
+            .map(|alarm| format!("{} ({})", admin::sentence(&alarm.text, language), span(alarm.since_ms)));
         let alarms: Vec<_> = own.into_iter().flatten().chain(theirs).collect();
         if alarms.is_empty() {
             self.line(Text::Alarms, Text::NoAlarms.get(language));

@@ -164,7 +164,7 @@ impl Glass {
         match alarms.get(turn % alarms.len().max(1)) {
             Some(alarm) => fit(&format!("! {alarm}"), self.columns),
             None if status.maintenance => "In maintenance".to_owned(),
-            None => "All is well".to_owned(),
+            None => takeover_words(status).unwrap_or_else(|| "All is well".to_owned()),
         }
     }
 
@@ -213,6 +213,13 @@ fn takeover(group: &Group, columns: usize) -> Vec<String> {
     lines.extend(wrap(&take.cause, columns));
     lines.extend(take.phases.iter().map(|phase| apart(&phase.step, &format!("{} ms", phase.ms), columns)));
     lines
+}
+
+/// Whether the standby of the two would succeed, and in about how many seconds.
+fn takeover_words(status: &Status) -> Option<String> {
+    let said = status.peer_readiness.as_ref().filter(|said| said.rehearsed).unwrap_or(&status.readiness);
+    let estimate = said.estimate_ms.filter(|_| said.rehearsed && said.would_succeed)?;
+    Some(format!("All is well, {} s", estimate.div_ceil(1_000)))
 }
 
 fn medium_line(name: &str, state: MediumState, age_ms: Option<u64>) -> String {
