@@ -90,7 +90,6 @@ pub fn execute(command: Command, password: Option<String>, sockets: &Sockets) ->
         }
         Command::Alarm(alarm) => ask_cluster(sockets, &alarm.request()),
         Command::Metrics(metrics) => ask_cluster(sockets, &metrics.request()),
-        Command::Peer(peer) => ask_cluster(sockets, &peer.request()?),
         Command::Drill(Drill::Now) => {
             ask_cluster(sockets, &cluster::Request::Telling(telling::Request::DrillNow))
         }

@@ -89,9 +89,6 @@ pub enum Failure {
     /// It was not said what the command is about.
     #[error("which messages? give their numbers, --sender, --recipient, --destination or --all")]
     NothingNamed,
-    /// Something that cannot be undone, without the word that it is meant.
-    #[error("this cannot be undone; add --yes if you mean it")]
-    NotSure,
     /// The check found something.
     #[error("the store check found {0} faults")]
     Faults(usize),
@@ -114,7 +111,6 @@ impl Failure {
             Self::NoPassword => Text::NoPassword.get(language).to_owned(),
             Self::PasswordsDiffer => Text::PasswordsDiffer.get(language).to_owned(),
             Self::PasswordUnreadable(reason) => Text::PasswordUnreadable.fill(language, &[reason]),
-            Self::NotSure => Text::NotSure.get(language).to_owned(),
             Self::NeedsFile => Text::NeedsFile.get(language).to_owned(),
             Self::FileUnreadable { file, reason } => Text::FileUnreadable.fill(language, &[file, reason]),
             Self::Unwritable(error) => Text::Unwritable.fill(language, &[error]),
@@ -133,7 +129,6 @@ impl Failure {
             | Self::TooManyWords
             | Self::NoPassword
             | Self::NeedsFile
-            | Self::NotSure
             | Self::FileUnreadable { .. }
             | Self::NothingNamed
             | Self::PasswordUnreadable(_) => EXIT_USAGE,

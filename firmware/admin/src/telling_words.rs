@@ -1,4 +1,4 @@
-//! Words about what the pair tells: alarms, metrics, drills; and the other box's place.
+//! Words about what the pair tells: alarms, metrics, drills.
 
 use clap::{Args, Subcommand};
 use control::cluster::Request;
@@ -52,18 +52,6 @@ pub enum Metrics {
     },
 }
 
-/// The other box's place in the pair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
-pub enum Peer {
-    /// Forget the other box for good, so that another one can join over the serial cable
-    #[command(visible_alias = "replace")]
-    Forget {
-        /// Really
-        #[arg(long)]
-        yes: bool,
-    },
-}
-
 impl Alarm {
     /// What is asked of the cluster service.
     pub fn request(self) -> Request {
@@ -95,16 +83,6 @@ impl Metrics {
                 ..Change::default()
             }),
         })
-    }
-}
-
-impl Peer {
-    /// What is asked of the cluster service.
-    pub fn request(self) -> Result<Request, Failure> {
-        match self {
-            Self::Forget { yes: true } => Ok(Request::Telling(telling::Request::ForgetPeer)),
-            Self::Forget { yes: false } => Err(Failure::NotSure),
-        }
     }
 }
 

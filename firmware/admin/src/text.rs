@@ -10,7 +10,6 @@ catalogue! {
     /// What the commands say.
     Text {
         Done = "done", "完成";
-        NotSure = "this cannot be undone; add --yes if you mean it", "此操作无法撤销；确定要执行请加 --yes";
         Takeover = "Takeover", "接管";
         TakeoverGood = "would succeed, about {0} s", "会成功，约 {0} 秒";
         TakeoverUnmeasured = "would succeed; how long it takes was not measured yet", "会成功；用时尚未测量";

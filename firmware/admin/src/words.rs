@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::help;
 use crate::language::Language;
 use crate::queue::Queue;
-use crate::telling_words::{Alarm, Metrics, Peer};
+use crate::telling_words::{Alarm, Metrics};
 
 /// Columns that help is wrapped to: a VT100's.
 const HELP_COLUMNS: usize = 80;
@@ -132,9 +132,6 @@ pub enum Command {
     /// Numbers for Prometheus
     #[command(subcommand)]
     Metrics(Metrics),
-    /// The other box's place in the pair
-    #[command(subcommand)]
-    Peer(Peer),
     /// Practise: switch over and back and measure, or break a service on purpose
     #[command(subcommand)]
     Drill(Drill),

@@ -201,10 +201,6 @@ const SENTENCES: &[(&str, &str)] = &[
         "this box hears itself; the cable is a loop or both ends are plugged into this box",
         "本机听到自己的信号；电缆成环或两端都插在本机上",
     ),
-    (
-        "the LUN belongs to another pair ({0}): this box was replaced; erase it and have it join again",
-        "此 LUN 属于另一对机器（{0}）：本机已被替换；请清除本机并重新加入",
-    ),
     // Operations and what is told of them
     ("{0} serves now: {1}; taken in {2} ms", "{0} 现在提供服务：{1}；接管用时 {2} 毫秒"),
     ("drill: {0}", "演练：{0}"),

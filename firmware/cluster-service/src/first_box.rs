@@ -106,7 +106,6 @@ pub fn settings_of(first: &FirstBox) -> Result<Settings, FirstError> {
         preferred: None,
         fail_back: false,
         preference_revision: 0,
-        former_pair_id: None,
         telling: settings::Telling::default(),
         maintenance: false,
     };

@@ -309,7 +309,6 @@ pub(crate) mod tests {
             preferred: None,
             fail_back: false,
             preference_revision: 0,
-            former_pair_id: None,
             telling: settings::Telling::default(),
             maintenance: true,
         }

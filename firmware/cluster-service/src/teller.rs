@@ -309,7 +309,6 @@ impl Teller {
                 Ok(()) => wire::Reply::Done,
                 Err(_) => refused("too many notices wait; try again later".to_owned()),
             },
-            Request::ForgetPeer => refused("this cannot be done here".to_owned()),
         }
     }
 }

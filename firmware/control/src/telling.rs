@@ -20,8 +20,6 @@ pub enum Request {
     Operation,
     /// Restart both boxes one after the other, without leaving the group unserved.
     RollingRestart,
-    /// Forget the other box: it is refused from now on, and another one may join.
-    ForgetPeer,
     /// Language of console and letters of this box.
     Language(Language),
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use control::mail::Ports;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use store::Store;
 
 use crate::config::{Config, Limits, TryOut};
@@ -157,7 +159,9 @@ impl Options {
              account {account}  password {}\n\
              send: swaks --server {host}:{} --to {account} --from you@elsewhere.test\n\
              read: curl -k --user '{account}:{}' 'imaps://{host}:{}/INBOX;UID=1'\n\
-             Ctrl-C ends it.",
+             certificate (signed by itself), SHA-256:\n  {}\n\
+             administer: twinmail --data {} account add somebody@{} (and: help)\n\
+             mail stays in {}; Ctrl-C ends it.",
             self.domain,
             ports.smtp,
             ports.submission,
@@ -170,6 +174,18 @@ impl Options {
             ports.smtp,
             self.password,
             ports.imaps,
+            self.fingerprint().unwrap_or_else(|| "it cannot be read".to_owned()),
+            self.data.display(),
+            self.domain,
+            self.data.display(),
         )
+    }
+
+    /// SHA-256 of the certificate shown, as mail programs print it.
+    fn fingerprint(&self) -> Option<String> {
+        let certificate = CertificateDer::from_pem_file(self.data.join("tls/cert.pem")).ok()?;
+        let digest = ring::digest::digest(&ring::digest::SHA256, &certificate);
+        let pairs: Vec<_> = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
+        Some(pairs.join(":"))
     }
 }

@@ -198,7 +198,6 @@ mod tests {
             fail_back: false,
             preference_revision: 0,
             maintenance: false,
-            former_pair_id: None,
             telling: crate::Telling::default(),
         }
     }

@@ -133,9 +133,6 @@ pub struct Settings {
     pub preference_revision: u32,
     /// Whether the operator took this box out of service.
     pub maintenance: bool,
-    /// The pair's number before the other box was forgotten, until the LUN carries the new one.
-    #[serde(default)]
-    pub former_pair_id: Option<u32>,
     /// Whom the pair tells what.
     #[serde(default)]
     pub telling: Telling,
