@@ -1,4 +1,6 @@
 //! Many sessions on one mailbox, each with a client that checks whatever it hears.
+//!
+//! `STRESS_ROUNDS` sets how many commands each client gives, for runs of minutes; the seed is printed.
 
 mod client;
 mod model;
@@ -10,6 +12,10 @@ use model::{Mode, Model, Recents, word_after};
 
 const ROUNDS: usize = 120;
 const CLIENTS: usize = 8;
+
+fn rounds() -> usize {
+    std::env::var("STRESS_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS)
+}
 
 /// A linear congruential generator; the seed is printed.
 struct Dice(u64);
@@ -255,7 +261,7 @@ async fn storm(seed: u64) {
         for mut tester in testers {
             let service = service.clone();
             tasks.push(tokio::spawn(async move {
-                for _ in 0..ROUNDS {
+                for _ in 0..rounds() {
                     tester.step(&service).await;
                 }
                 tester

@@ -156,4 +156,13 @@ mod tests {
             .filter_map(|word| String::from_utf8(STANDARD.decode(word.split("?=").next()?).ok()?).ok());
         assert!(pieces.collect::<String>().contains(subject), "{header}");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_comes_has_an_ascii_header(text in "(.*[\r\n:;<>@\"(), ä你]*){0,20}") {
+            let surrogate = in_ascii(text.as_bytes());
+            let end = message::header_end(&surrogate);
+            assert!(surrogate[..end].is_ascii(), "{:?}", String::from_utf8_lossy(&surrogate));
+        }
+    }
 }
