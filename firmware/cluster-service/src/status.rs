@@ -149,6 +149,12 @@ impl Noticeboard {
         let fault =
             view.last_fault.as_ref().map(|fault| format!("the last attempt to serve failed: {fault}"));
         self.set_alarm("take_failed", fault, now);
+        let everywhere = core.fails_everywhere().then(|| {
+            "the group fails on both boxes and stays where it is; see why on both, mend it, then switch \
+             over to the box that is to serve"
+                .to_owned()
+        });
+        self.set_alarm("fails_everywhere", everywhere, now);
     }
 
     /// The whole status.

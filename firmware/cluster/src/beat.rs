@@ -93,6 +93,11 @@ pub enum Ability {
 }
 
 impl Ability {
+    /// Whether the group was tried there and failed.
+    pub fn has_failed(self) -> bool {
+        matches!(self, Self::MailFailed | Self::TakeFailed)
+    }
+
     /// Stable word, as in records.
     pub fn word(self) -> &'static str {
         match self {

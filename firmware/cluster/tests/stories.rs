@@ -251,6 +251,46 @@ fn a_mail_service_that_fails_is_restarted_then_handed_over_and_does_not_come_bac
 }
 
 #[test]
+fn a_mail_service_that_init_has_given_up_moves_at_once() {
+    let mut scene = Scene::serving();
+    scene.hear(Role::Standby, Ability::Ready, HandOver::None, 0);
+    scene.tell(Event::MailIll { why: "it ended three times".to_owned(), given_up: true });
+    assert!(!scene.steps().contains(&Step::RestartMail), "its restarts on the spot are used up");
+    assert_eq!(scene.core.role(), Role::Standby);
+}
+
+#[test]
+fn a_mail_service_that_is_ill_is_restarted_at_once() {
+    let mut scene = Scene::serving();
+    scene.tell(Event::MailIll { why: "it does nothing".to_owned(), given_up: false });
+    assert_eq!(scene.steps(), [Step::RestartMail]);
+    assert_eq!(scene.core.role(), Role::Active);
+}
+
+#[test]
+fn a_group_that_fails_on_both_boxes_stays_until_the_operator_says_so() {
+    let mut scene = Scene::serving();
+    let fail = |scene: &mut Scene| {
+        scene.hear(Role::Standby, Ability::MailFailed, HandOver::None, 0);
+        scene.tell(Event::MailIll { why: "it does nothing".to_owned(), given_up: true });
+    };
+    for _ in 0..600 {
+        fail(&mut scene);
+        scene.pass(1_000);
+    }
+    assert_eq!(scene.core.role(), Role::Active, "it stays where it can be examined");
+    assert!(scene.core.fails_everywhere());
+    let afresh = scene.steps().iter().filter(|step| **step == Step::Mount).count();
+    assert!((1..10).contains(&afresh), "mounted afresh {afresh} times in ten minutes");
+    scene.wanted.clear();
+    assert_eq!(scene.command(Command::SwitchOver { to: Node::A }), Ok(()));
+    assert_eq!(scene.steps(), [Step::RestartMail]);
+    scene.tell(Event::MailProbe { well: true });
+    assert!(!scene.core.fails_everywhere());
+    assert_eq!(scene.core.ability(), Ability::Ready);
+}
+
+#[test]
 fn timings_that_break_the_rule_are_refused() {
     let lease_too_long = Config { lease_ms: 2_000, ..config() };
     assert!(matches!(Core::new(lease_too_long, Time(0)), Err(ConfigError::TimingRule { .. })));

@@ -324,7 +324,7 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, protocols: Protocols
             }
         }
     }
-    match listen::take_nobody_new(&listener, |accepted| drop(begin(accepted))).await {
+    match listen::take_nobody_new(&listener, &begin).await {
         // Its place in the queue is kept until the service has ended.
         Ok(_filler) => {
             drop(running);

@@ -41,6 +41,8 @@ impl Core {
 
     /// Asks the other box for the group.
     fn fetch(&mut self, out: &mut Vec<Action>) -> Result<(), Refusal> {
+        // What failed here may have been mended; the operator knows.
+        let begun_again = self.forget_failures(out);
         match (&self.state, self.peer_seen()) {
             (State::Active(_), _) => Ok(()),
             (State::Taking(_) | State::Releasing(_) | State::Fenced { .. }, _) => Err(Refusal::Busy),
@@ -53,6 +55,7 @@ impl Core {
                 self.record(Decided::Ask, "the operator wants the group here".to_owned(), Vec::new(), out);
                 Ok(())
             }
+            (State::Watching, _) if begun_again => Ok(()),
             (State::Watching, PeerSeen::Alive { .. }) => Err(Refusal::NoOwner),
             (State::Watching, PeerSeen::Unclear | PeerSeen::Silent) => Err(Refusal::PeerNotHeard),
         }
@@ -66,6 +69,9 @@ impl Core {
             self.give(HandOverReason::Maintenance, out)?;
         }
         self.maintenance = on;
+        if !on {
+            self.forget_failures(out);
+        }
         out.push(Action::SaveMaintenance(on));
         let cause = if on { "this box goes into maintenance" } else { "this box is back from maintenance" };
         self.record(Decided::Operator, cause.to_owned(), Vec::new(), out);

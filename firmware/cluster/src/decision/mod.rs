@@ -4,6 +4,7 @@
 //! [`Event::Tick`], and carries the actions out in their order. Nothing else has to be kept.
 
 mod commands;
+mod failing;
 mod lease;
 mod release;
 mod serve;
@@ -250,6 +251,7 @@ impl Core {
         self.peer_well_since = keep(self.peer_well_since, well);
         self.ownerless_since = keep(self.ownerless_since, idle && matches!(self.state, State::Watching));
         self.forget_fault();
+        self.hold_on();
         for until in
             [&mut self.granted_until, &mut self.asking_until, &mut self.retry_at, &mut self.mail_hold_until]
         {

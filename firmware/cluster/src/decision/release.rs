@@ -2,7 +2,7 @@
 //! are still here, so that whoever is being served hears the end of it.
 
 use super::{Core, State};
-use crate::config::{GRANT_MS, RACE_LOST_MS, RETRY_MAX_MS, RETRY_MS, STEP_TRIES_MAX};
+use crate::config::{GRANT_MS, RACE_LOST_MS, STEP_TRIES_MAX};
 use crate::situation::{HandOverReason, PeerSeen};
 use crate::{Action, Decided, Order, Phase, Role, Step, StepFault, Time};
 
@@ -149,7 +149,7 @@ impl Core {
             ReleaseWhy::HandOver(_) => self.granted_until = Some(self.now + GRANT_MS),
             ReleaseWhy::RaceLost => self.retry_at = Some(self.now + RACE_LOST_MS),
             ReleaseWhy::TakeFailed => {
-                let wait_ms = (RETRY_MS << self.take_failures.min(8)).min(RETRY_MAX_MS);
+                let wait_ms = self.next_retry_ms();
                 self.take_failures = self.take_failures.saturating_add(1);
                 self.retry_at = Some(self.now + wait_ms);
             }

@@ -35,6 +35,14 @@ impl Serving {
             repair: None,
         }
     }
+
+    /// With a clean slate; the mail service is restarted at once.
+    pub fn begin_again(&mut self, now: Time) {
+        self.mail_failed = false;
+        self.probes_failed = MAIL_PROBES_MAX;
+        self.restarts = 0;
+        self.restarts_since = now;
+    }
 }
 
 impl Core {
@@ -139,7 +147,8 @@ impl Core {
         self.record(Decided::RestartMail, cause, Vec::new(), out);
     }
 
-    /// Restarting did not help: the other box shall serve; without one, mount afresh now and then.
+    /// Restarting did not help: the other box shall serve; without one, mount afresh now and then. If it
+    /// failed there as well, the group stays here and is mounted afresh, ever more seldom.
     fn declare_mail_failed(&mut self, out: &mut Vec<Action>) {
         let now = self.now;
         let State::Active(serving) = &mut self.state else { return };
@@ -158,11 +167,24 @@ impl Core {
         let peer_takes = matches!(self.situation().choose_as_owner(), Choice::HandOver(_));
         if !peer_takes && self.remount_after.is_none_or(|at| now >= at) {
             let wait_ms = (HOLD_DOWN_MS << self.mail_failures.min(8)).min(HOLD_DOWN_MAX_MS);
+            let first_time = self.remount_after.is_none();
             self.remount_after = Some(now + wait_ms);
+            if first_time && self.peer_has_failed() {
+                self.stay(out);
+            }
             let cause =
                 "the mail service does not start, and no other box is ready; mounting afresh".to_owned();
             self.start_release(ReleaseWhy::Remount, cause, out);
         }
+    }
+
+    fn stay(&mut self, out: &mut Vec<Action>) {
+        let why = self.last_fault.clone().unwrap_or_default();
+        let cause = format!(
+            "the mail service fails on both boxes; the group stays where it is, is mounted afresh now and \
+             then, and begins with a clean slate at a switch-over to the box that is to serve: {why}"
+        );
+        self.record(Decided::CannotServe, cause, Vec::new(), out);
     }
 
     /// An order came to its end, whoever gave it.
