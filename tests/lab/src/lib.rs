@@ -33,6 +33,7 @@ pub mod phrases;
 pub mod place;
 pub mod protocol;
 pub mod qmp;
+pub mod replay;
 pub mod screen;
 pub mod serial_cable;
 pub mod tape;

@@ -151,6 +151,17 @@ enum Order {
         #[arg(long)]
         json: bool,
     },
+    /// Play a plan of the simulator against the boxes, and compare what both decided. Uses the lab
+    /// that runs, or starts one and ends it
+    Replay {
+        #[command(flatten)]
+        bench: Bench,
+        /// Seed of the plan; `cargo run -p sim -- plan SEED --lab` prints it
+        seed: u64,
+        /// The comparison as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Keep a processor or the disk busy
     #[command(hide = true)]
     Busy {
@@ -223,6 +234,9 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             let time = minutes.map(|minutes| Duration::from_secs_f64(minutes.max(0.0) * 60.0));
             let task = Task { faults, time, cycles, seed, strain };
             return verify(&arguments.instance, &place, &bench, &task, json);
+        }
+        Order::Replay { bench, seed, json } => {
+            return replay(&arguments.instance, &place, &bench, seed, json);
         }
         Order::Busy { file } => be_busy(file.as_deref())?,
         Order::Daemon { plan } => return daemon::run_outside(&serde_json::from_str(&plan)?),
@@ -302,6 +316,25 @@ fn show_welcome(answer: &Value, plan: &Plan, bare: bool) {
 
 fn own_program() -> Result<PathBuf> {
     std::env::current_exe().doing(|| "the lab's own program is gone".into())
+}
+
+fn replay(instance: &str, place: &Place, bench: &Bench, seed: u64, json: bool) -> Result<ExitCode> {
+    let began = Instant::now();
+    let boxes = BoxName::ALL.to_vec();
+    let owner = if client::is_running(place) {
+        None
+    } else {
+        Some(Owner::start(&own_program()?, &plan(instance, bench)?, bench.fresh)?)
+    };
+    Line::open(place)?.ask(&Request::Up { boxes }, |_, _| {})?;
+    let comparison = lab::replay::replay(place, seed, &mut |text| {
+        if !json {
+            println!("  {:>6.1} s  {text}", began.elapsed().as_secs_f64());
+        }
+    })?;
+    println!("{}", if json { comparison.json().to_string() } else { comparison.table() });
+    owner.map_or(Ok(()), Owner::end)?;
+    Ok(if comparison.agrees() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn verify(instance: &str, place: &Place, bench: &Bench, task: &Task, json: bool) -> Result<ExitCode> {

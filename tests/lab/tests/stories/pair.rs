@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use crate::operator::{
     Operator, active, alarms, count, epoch, glass, greeting, of, role, send, sender, service, whole_pair,
 };
+use lab::array::record;
 use lab::clients::smtp::Fate;
 use lab::lcd::Key;
 use lab::parts::{BoxName, DOMAIN, Kind, Which};
 use lab::protocol::Request;
+use lab::verify::writers;
 
 /// Longer than the dead time, with room for a slow machine.
 const LONG_ENOUGH_TO_MISTAKE: Duration = Duration::from_secs(6);
@@ -33,7 +35,15 @@ fn must_move(pair: &Operator, kind: Kind) -> BoxName {
     greeting(SOON);
     assert_eq!(count(&subject), 1, "the message accepted before {kind}");
     assert!(epoch(&pair.status()) > epoch(&before));
+    never_two_writers(pair);
     broken
+}
+
+/// What the array itself has seen, whatever the boxes say.
+fn never_two_writers(pair: &Operator) {
+    let report = writers::judge(&record::read(&pair.place().array_record()).unwrap(), 0);
+    assert!(report.takes > 0, "the array has a record: {report:?}");
+    assert_eq!(report.two_writers, 0, "{:#?}", report.told);
 }
 
 /// Does something that must not move the service.
@@ -136,6 +146,16 @@ fn the_array_no_longer_answers_the_active_box() {
     must_move(pair, Kind::HangArray);
     pair.heal();
     pair.wait_until_whole();
+}
+
+#[test]
+fn a_path_that_stalls_delivers_late_and_nothing_of_it_is_written() {
+    let pair = whole_pair();
+    must_move(pair, Kind::StallArray);
+    // What the box had sent to the array before it lost the group arrives now.
+    pair.heal();
+    pair.wait_until_whole();
+    never_two_writers(pair);
 }
 
 #[test]
