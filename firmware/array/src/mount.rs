@@ -76,7 +76,19 @@ pub fn mount(proof: &HeldProof, device: &Path, directory: &Path) -> Result<(), M
         rustix::mount::mount(device, directory, "ext4", flags, options.as_c_str())
             .map_err(|error| failed(error.into()))?;
     }
-    grow(device, directory)
+    match grow(device, directory) {
+        // The kernel does not grow a file system that has met an error of the array once (EPERM), until
+        // somebody has checked it. It serves all the same: a pair in which neither box mounts for want
+        // of room that nobody has asked for would be worse.
+        Err(MountError::Grow { source, .. }) if source.raw_os_error() == Some(libc::EPERM) => {
+            tracing::warn!(
+                "the file system on {} has met errors of the array; check it when the mail can pause",
+                directory.display()
+            );
+            Ok(())
+        }
+        result => result,
+    }
 }
 
 /// Grows the mounted file system to the size of its partition; nothing to do is fine.
