@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use control::cluster::{Alarm, Phase, Record, Status};
 use control::directory::Reply;
 use control::init::{LogLine, Service};
-use control::mail::{CheckReport, Receiving};
+use control::mail::{CheckReport, Receiving, TextIndex};
 use control::queue::{self as wire, DnsRecords};
 use control::telling::{Operation, Telling};
 use serde::Serialize;
@@ -50,6 +50,8 @@ pub enum Answer {
     Counters(BTreeMap<String, u64>),
     /// What a check of the store found.
     Check(CheckReport),
+    /// How far the full-text index is.
+    TextIndex(TextIndex),
     /// What is decided about those who bring mail.
     Receiving(Receiving),
     /// Whom the pair tells what, and the alarms there are where they were asked for.
@@ -79,6 +81,7 @@ impl Answer {
             }
             Self::Counters(counters) => line(counters),
             Self::Check(report) => line(report),
+            Self::TextIndex(index) => line(index),
             Self::Receiving(receiving) => line(receiving),
             Self::Telling(telling, None) => line(telling),
             Self::Telling(telling, Some(alarms)) => {
@@ -116,6 +119,10 @@ impl Answer {
             }
             Self::Counters(counters) => counter_table(counters, language),
             Self::Check(report) => check_report(report, language),
+            Self::TextIndex(index) => {
+                let text = if index.kept { Text::TextIndexed } else { Text::TextNotKept };
+                text.fill(language, &[&index.indexed, &index.of]) + "\n"
+            }
             Self::Receiving(receiving) => receiving_lines(receiving),
             Self::Telling(telling, alarms) => {
                 let alarms = alarms.as_ref().map(|alarms| status::alarms(alarms, language));

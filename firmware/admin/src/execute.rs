@@ -129,6 +129,7 @@ pub fn execute(command: Command, password: Option<String>, sockets: &Sockets) ->
         Command::Health => ask_mail(sockets, &mail::Request::Health),
         Command::Counters => ask_mail(sockets, &mail::Request::Counters),
         Command::Store(Store::Check) => ask_mail(sockets, &mail::Request::StoreCheck),
+        Command::Store(Store::Index { rebuild }) => ask_mail(sockets, &mail::Request::TextIndex { rebuild }),
     }
 }
 
@@ -327,6 +328,7 @@ fn ask_mail(sockets: &Sockets, request: &mail::Request) -> Result<Answer, Failur
         (mail::Reply::Queue(reply), mail::Request::Queue(_)) => Ok(Answer::Queue(reply)),
         (mail::Reply::Dns(records), mail::Request::Dkim(_)) => Ok(Answer::Dns(records)),
         (mail::Reply::Check(report), mail::Request::StoreCheck) => Ok(Answer::Check(report)),
+        (mail::Reply::TextIndex(index), mail::Request::TextIndex { .. }) => Ok(Answer::TextIndex(index)),
         (mail::Reply::Done, request) if changes_mail(request) => Ok(Answer::Done),
         _ => Err(Failure::WrongKind(NAME)),
     }
@@ -365,7 +367,10 @@ fn changes_mail(request: &mail::Request) -> bool {
                 | Request::AppPasswordRemove { .. }
         );
     }
-    !matches!(request, Q::Health | Q::Counters | Q::Queue(_) | Q::Dkim(_) | Q::StoreCheck)
+    !matches!(
+        request,
+        Q::Health | Q::Counters | Q::Queue(_) | Q::Dkim(_) | Q::StoreCheck | Q::TextIndex { .. }
+    )
 }
 
 fn failed(error: WireError, service: &'static str, not_running: Failure) -> Failure {

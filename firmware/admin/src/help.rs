@@ -185,6 +185,8 @@ const CHINESE: &[(&str, &str)] = &[
     ("counters", "显示邮件服务启动以来的计数"),
     ("store", "邮件存储"),
     ("store check", "对照正文检查全部索引；耗时较长"),
+    ("store index", "全文索引的进度"),
+    ("store index/rebuild", "在后台重建；完成之前搜索逐封读取邮件"),
     ("alarm", "告警通知谁"),
     ("alarm list", "显示当前告警，以及通知的去向"),
     ("alarm test", "向所有去向发送一次测试"),

@@ -185,6 +185,9 @@ catalogue! {
         Value = ">Value", ">数值";
         CheckClean = "the store is clean: {0} messages, {1} bodies", "存储完好：{0} 封邮件，{1} 个正文";
         CheckSeen = "{0} messages, {1} bodies looked at", "检查了 {0} 封邮件，{1} 个正文";
+        TextIndexed = "the full-text index has messages up to number {0} of {1}", "全文索引已收录到第 {0} 封邮件，共到第 {1} 封";
+        TextNotKept = "the full-text index has failed at message {0} of {1}; searches read the messages, and the next start makes it anew",
+            "全文索引在第 {0} 封邮件处失效（共到第 {1} 封）；搜索改为逐封读取，下次启动时重建";
         Empty = "there are none", "没有";
         NothingNamed = "which messages? give their numbers, --sender, --recipient, --destination or --all",
             "哪些邮件？请给出编号、--sender、--recipient、--destination 或 --all";

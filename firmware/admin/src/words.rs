@@ -198,6 +198,12 @@ pub enum Receiving {
 pub enum Store {
     /// Check every index against every body; takes long
     Check,
+    /// How far the full-text index is
+    Index {
+        /// Make it anew, beside everything else; until it is done searches read the messages
+        #[arg(long)]
+        rebuild: bool,
+    },
 }
 
 /// Readiness drills.

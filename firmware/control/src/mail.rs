@@ -152,6 +152,11 @@ pub enum Request {
     Directory(directory::Request),
     /// Check every index against every body; long.
     StoreCheck,
+    /// How far the full-text index is; with `rebuild` it is made anew first, beside everything else.
+    TextIndex {
+        /// Begin anew.
+        rebuild: bool,
+    },
     /// What was decided about those who bring mail.
     ReceivingShow,
     /// Decide about those who bring mail.
@@ -189,6 +194,8 @@ pub enum Reply {
     Dns(crate::queue::DnsRecords),
     /// What a check found.
     Check(CheckReport),
+    /// How far the full-text index is.
+    TextIndex(TextIndex),
     /// What is decided about those who bring mail.
     Receiving(Receiving),
     /// What the metrics show.
@@ -262,6 +269,17 @@ pub struct ReceivingChange {
     pub lmtp_from: Option<Vec<String>>,
     /// `honour`, `junk` or `record`.
     pub dmarc: Option<String>,
+}
+
+/// How far the full-text index is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextIndex {
+    /// Bodies up to this number are in it.
+    pub indexed: u64,
+    /// The highest body number there is.
+    pub of: u64,
+    /// Whether it is being kept; if not, searches read the messages, and the next start begins it anew.
+    pub kept: bool,
 }
 
 /// What a check of the store found.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use control::mail::{CheckReport, Reply, Request};
+use control::mail::{CheckReport, Reply, Request, TextIndex};
 use control::wire::LINE_MAX_BYTES;
 use store::StoreError;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -111,6 +111,13 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Reply, String>
         }
         Request::Directory(request) => return directory::answer(shared, request).await,
         Request::StoreCheck => return aside(shared, |shared| shared.store.check()).await.map(check),
+        Request::TextIndex { rebuild } => {
+            if rebuild {
+                store.reindex_texts();
+            }
+            let store::TextProgress { indexed, of, kept } = store.text_progress().map_err(sentence)?;
+            return Ok(Reply::TextIndex(TextIndex { indexed, of, kept }));
+        }
         Request::DomainAdd { domain } => store.add_domain(&domain).await.map_err(sentence)?,
         Request::DomainRemove { domain } => store.remove_domain(&domain).await.map_err(sentence)?,
         Request::AccountAdd { address, password, quota_bytes } => {
@@ -158,6 +165,7 @@ fn in_a_labels(mut request: Request) -> Result<Request, String> {
         | Request::Letter(_)
         | Request::Figures
         | Request::StoreCheck
+        | Request::TextIndex { .. }
         | Request::ReceivingShow
         | Request::ReceivingSet(_) => {}
     }

@@ -35,7 +35,10 @@ pub fn preview(raw: &[u8], structure: &Structure) -> String {
             out.push(' ');
         }
         out.push_str(word);
-        if let Some((end, _)) = out.char_indices().nth(PREVIEW_CHARS_MAX) {
+        // Fewer bytes than that are fewer characters too.
+        if out.len() > PREVIEW_CHARS_MAX
+            && let Some((end, _)) = out.char_indices().nth(PREVIEW_CHARS_MAX)
+        {
             out.truncate(end);
             break;
         }

@@ -231,6 +231,10 @@ pub(crate) fn entries(database: &Connection, mailbox: MailboxId) -> Result<Vec<A
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Whether a mailbox has a list. Each IMAP command that names a mailbox asks, and most have none; the
+/// statement that reads a list is made ready anew by SQLite for every value.
+const HAS_ENTRIES: &str = "SELECT 1 FROM acl WHERE mailbox = ?1";
+
 /// What a user may do in a mailbox.
 pub(crate) fn rights(
     database: &Connection,
@@ -239,18 +243,20 @@ pub(crate) fn rights(
     owner: AccountId,
 ) -> Result<Rights, StoreError> {
     let mut sum = Sum::default();
-    // To the owner only an entry of the own name applies.
-    let mut statement = database.prepare_cached(&format!(
-        "{CIRCLE}
-         SELECT acl.negative, acl.rights FROM accounts
-         JOIN acl ON acl.mailbox = ?2 AND acl.domain = accounts.domain
-             AND (acl.identifier = accounts.address OR accounts.id <> ?3
-                 AND (acl.identifier = 'anyone' OR acl.identifier IN circle))
-         WHERE accounts.id = ?1"
-    ))?;
-    let mut rows = statement.query(params![account.0, mailbox.0, owner.0])?;
-    while let Some(row) = rows.next()? {
-        sum.add(row.get(0)?, read_rights(row, 1)?);
+    if database.prepare_cached(HAS_ENTRIES)?.exists([mailbox.0])? {
+        // To the owner only an entry of the own name applies.
+        let mut statement = database.prepare_cached(&format!(
+            "{CIRCLE}
+             SELECT acl.negative, acl.rights FROM accounts
+             JOIN acl ON acl.mailbox = ?2 AND acl.domain = accounts.domain
+                 AND (acl.identifier = accounts.address OR accounts.id <> ?3
+                     AND (acl.identifier = 'anyone' OR acl.identifier IN circle))
+             WHERE accounts.id = ?1"
+        ))?;
+        let mut rows = statement.query(params![account.0, mailbox.0, owner.0])?;
+        while let Some(row) = rows.next()? {
+            sum.add(row.get(0)?, read_rights(row, 1)?);
+        }
     }
     Ok(if account == owner { sum.of_owner() } else { sum.of_guest() })
 }
@@ -335,6 +341,17 @@ pub(crate) fn visible(database: &Connection, account: AccountId) -> Result<Vec<S
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_entries_of_each_mailbox_are_asked_for_with_one_prepared_statement() {
+        let database = Connection::open_in_memory().unwrap();
+        crate::schema::prepare(&database, 1).unwrap();
+        let mut statement = database.prepare(HAS_ENTRIES).unwrap();
+        for number in 1..10 {
+            assert!(!statement.exists([number]).unwrap());
+        }
+        assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0);
+    }
 
     #[test]
     fn letters() {

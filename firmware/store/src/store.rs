@@ -390,7 +390,10 @@ impl Store {
     pub fn check(&self) -> Result<CheckReport, StoreError> {
         let _guard = self.inner.shared.reclaiming.lock().unwrap_or_else(PoisonError::into_inner);
         let database = schema::open_reader(&self.inner.dir.join("mail.db"))?;
-        check::check(&database, &self.inner.shared.files)
+        let mut report = check::check(&database, &self.inner.shared.files)?;
+        let faults = crate::text_index::audit(&self.inner.dir, &database)?;
+        report.faults.extend(faults);
+        Ok(report)
     }
 
     /// What `find` makes of the mailboxes of an account.

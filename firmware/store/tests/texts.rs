@@ -221,3 +221,30 @@ async fn an_index_that_is_lost_damaged_or_foreign_is_made_anew() {
     indexed(&t.store).await;
     assert_eq!(compare(&t.store, inbox), decided);
 }
+
+#[tokio::test]
+async fn a_check_sees_what_the_index_lacks_and_a_rebuild_mends_it() {
+    let mut t = fixture().await;
+    let inbox = t.inbox();
+    fill(&t, inbox, 0..MESSAGES).await;
+    indexed(&t.store).await;
+    assert_eq!(t.store.check().unwrap().faults, Vec::<String>::new());
+
+    let path = t.dir.path().join("text.db");
+    let forget_one = || {
+        let index = Connection::open(&path).unwrap();
+        let middle = "SELECT id FROM postings_docsize ORDER BY id LIMIT 1 OFFSET 30";
+        let body: i64 = index.query_row(middle, [], |row| row.get(0)).unwrap();
+        index.execute("DELETE FROM postings WHERE rowid = ?1", [body]).unwrap();
+    };
+    closed_meanwhile(&mut t, forget_one).await;
+    indexed(&t.store).await;
+    let faults = t.store.check().unwrap().faults;
+    assert!(faults.len() == 1 && faults[0].starts_with("1 bodies ("), "{faults:?}");
+
+    t.store.reindex_texts();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    indexed(&t.store).await;
+    assert_eq!(t.store.check().unwrap().faults, Vec::<String>::new());
+    compare(&t.store, inbox);
+}

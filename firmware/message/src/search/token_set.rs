@@ -11,8 +11,9 @@ use super::fold::fold_into;
 use super::plan::Place;
 use super::tokens::{Class, TOKENS_MAX, WIDE, WORD_CHARS_MAX, class, pairs, run_end, word_pieces};
 
-/// Slots of a new table.
-const SLOTS: usize = 1024;
+/// Slots of a new table, at least and at most; between them there is one for three bytes of the message,
+/// so that the table of usual mail need not grow.
+const SLOTS: (usize, usize) = (256, 8 * 1024);
 /// The highest bit of each of eight bytes.
 const HIGH: u64 = 0x8080_8080_8080_8080;
 /// What takes the case from an ASCII letter, eight times; digits have it already.
@@ -43,11 +44,13 @@ struct Slot {
 }
 
 impl TokenSet {
-    pub fn new() -> Self {
+    /// A set for a message of so many bytes.
+    pub fn new(bytes: usize) -> Self {
         // Nobody can write a message whose words all fall into one place of the table.
         static SEED: OnceLock<u64> = OnceLock::new();
         let seed = *SEED.get_or_init(|| RandomState::new().hash_one(0));
-        Self { out: Vec::new(), slots: vec![Slot::default(); SLOTS], folded: String::new(), seed, count: 0 }
+        let slots = vec![Slot::default(); (bytes / 3).next_power_of_two().clamp(SLOTS.0, SLOTS.1)];
+        Self { out: Vec::with_capacity(slots.len() * 4), slots, folded: String::new(), seed, count: 0 }
     }
 
     /// Adds what stands in a text as it was written.
@@ -258,7 +261,7 @@ mod tests {
     }
 
     fn quickly(text: &str) -> Vec<String> {
-        let mut set = TokenSet::new();
+        let mut set = TokenSet::new(0);
         set.add_unfolded(Place::Body, text);
         set.finish().split(' ').filter(|token| !token.is_empty()).map(str::to_owned).collect()
     }

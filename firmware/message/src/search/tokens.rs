@@ -42,7 +42,7 @@ pub(super) enum Class {
 /// The tokens of a message, each once, separated by blanks: ASCII letters and digits and any other
 /// characters beyond ASCII, nothing else.
 pub fn tokens(raw: &[u8], structure: &Structure) -> Box<str> {
-    let mut set = TokenSet::new();
+    let mut set = TokenSet::new(raw.len());
     each_piece(raw, structure, &mut |piece| {
         match piece {
             Piece::Field { name, value } => {

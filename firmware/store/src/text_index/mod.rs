@@ -24,6 +24,7 @@
 //! messages go in at once, while they are few they wait in the intake; segments are merged in bounded
 //! steps by the same thread, never by who stores mail.
 
+mod audit;
 mod database;
 mod indexer;
 mod intake;
@@ -37,6 +38,7 @@ use std::thread::JoinHandle;
 use message::{TextPlan, Verdict};
 use rusqlite::Connection;
 
+pub(crate) use audit::audit;
 pub(crate) use database::TABLES;
 pub(crate) use intake::Intake;
 
@@ -56,6 +58,8 @@ pub struct TextProgress {
     pub indexed: u64,
     /// The highest body number there is.
     pub of: u64,
+    /// Whether it is being kept; if not, searches read the messages, and the next start begins anew.
+    pub kept: bool,
 }
 
 /// The index as the store holds it.
@@ -132,9 +136,12 @@ impl Store {
     /// How far the full-text index is.
     pub fn text_progress(&self) -> Result<TextProgress, StoreError> {
         let of = self.text_index().intake.horizon().saturating_sub(1);
-        let Some(readers) = &self.text_index().readers else { return Ok(TextProgress { indexed: 0, of }) };
+        let kept = !self.text_index().intake.is_closed();
+        let Some(readers) = &self.text_index().readers else {
+            return Ok(TextProgress { indexed: 0, of, kept });
+        };
         let below = readers.read(database::indexed_below)?;
-        Ok(TextProgress { indexed: below.saturating_sub(1), of })
+        Ok(TextProgress { indexed: below.saturating_sub(1), of, kept })
     }
 
     /// Makes the full-text index anew, in the background. Searches read the messages until it is done.
