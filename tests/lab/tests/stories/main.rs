@@ -6,3 +6,4 @@
 mod blank_box;
 mod operator;
 mod pair;
+mod told;
