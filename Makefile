@@ -22,7 +22,7 @@ BENCH_PACKAGES  := postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd openssl
 FUZZ_PACKAGES   := g++
 FUZZ_TARGETS    := $(notdir $(basename $(wildcard tests/fuzz/targets/*.rs)))
 
-.PHONY: help run test test-unit test-crash test-clients test-image test-lab test-faults image binary lab-binary check bench fuzz sim verify clean deps deps-bench toolchain
+.PHONY: help run test test-unit test-crash test-clients test-image test-lab test-faults image binary lab-binary check bench fuzz sim prove verify clean deps deps-bench toolchain
 
 help: ## list every entry point
 	@echo 'Twinmail: two boxes, one array, one address. Entry points:'
@@ -87,8 +87,11 @@ fuzz: toolchain ## fuzz every parser: EACH=30 seconds a target, FUZZ_TARGETS="mi
 	    -max_total_time=$(or $(EACH),30) -max_len=8192 -timeout=10 -rss_limit_mb=2048 -verbosity=0; \
 	done
 
-sim: toolchain ## many runs of the pair simulator: SEEDS=100000
+sim: toolchain ## many runs of the pair simulator, and a table of what happened: SEEDS=100000
 	cargo run --quiet -p sim -- --seeds $(or $(SEEDS),100000)
+
+prove: toolchain ## every state of two decision cores and an array, to the large bound
+	cargo run --quiet -p proof
 
 verify: deps image lab-binary ## faults under load, and the count of what was lost: MINUTES=10
 	cargo run --quiet -p lab -- verify --image $(IMAGE) --minutes $(or $(MINUTES),10)

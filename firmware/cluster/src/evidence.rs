@@ -137,21 +137,45 @@ impl Evidence {
         self.medium(medium).at.is_some_and(|at| now.since_ms(at) < dead_time_ms)
     }
 
-    /// Whether the other box is silent on all media: both cables, and the slot, which must have been
-    /// read, successfully, a full dead time after its last change.
+    /// Whether the other box is silent on all media: both cables, and the slot.
     pub fn is_silent(&self, now: Time, dead_time_ms: u64) -> bool {
-        let since = |medium: Medium| {
-            self.medium(medium).at.map_or(self.listening_since, |at| at.max(self.listening_since))
-        };
-        let cables =
-            [Medium::Serial, Medium::Private].iter().all(|m| now.since_ms(since(*m)) >= dead_time_ms);
-        let slot = self.slots_read_at.is_some_and(|read| read.since_ms(since(Medium::Array)) >= dead_time_ms);
-        cables && slot
+        Medium::ALL.into_iter().all(|medium| self.is_silent_on(medium, now, dead_time_ms))
+    }
+
+    /// Whether one medium has been silent for the dead time. The slot must have been read, successfully,
+    /// a full dead time after its last change.
+    pub(crate) fn is_silent_on(&self, medium: Medium, now: Time, dead_time_ms: u64) -> bool {
+        let since = self.medium(medium).at.map_or(self.listening_since, |at| at.max(self.listening_since));
+        match medium {
+            Medium::Serial | Medium::Private => now.since_ms(since) >= dead_time_ms,
+            Medium::Array => self.slots_read_at.is_some_and(|read| read.since_ms(since) >= dead_time_ms),
+        }
     }
 
     /// What the other box said last, however long ago.
     pub fn newest(&self) -> Option<&Beat> {
         self.newest.as_ref()
+    }
+}
+
+/// What everything rests on, but for what is only counted.
+#[cfg(any(test, feature = "checking"))]
+pub(crate) type Parts<'a> =
+    ([Heard; Medium::ALL.len()], Time, Option<Time>, Option<&'a Beat>, Time, &'a [u32]);
+
+#[cfg(any(test, feature = "checking"))]
+impl Evidence {
+    pub(crate) fn parts(&self) -> Parts<'_> {
+        let Self { media, listening_since, slots_read_at, newest, newest_at, earlier_boots, boots } = self;
+        let known = &earlier_boots[..(*boots).min(BOOTS_MAX)];
+        (*media, *listening_since, *slots_read_at, newest.as_ref(), *newest_at, known)
+    }
+}
+
+#[cfg(any(test, feature = "checking"))]
+impl Heard {
+    pub(crate) fn last_beat(&self) -> Option<(u32, u32)> {
+        self.last
     }
 }
 

@@ -15,6 +15,7 @@ mod decision;
 mod event;
 mod evidence;
 mod key;
+mod mutant;
 mod reading;
 mod record;
 pub mod situation;
@@ -23,10 +24,14 @@ mod time;
 pub use action::{Action, Order, Step};
 pub use beat::{Ability, Beat, HandOver, Medium, Preference, Role};
 pub use config::{Config, ConfigError};
+#[cfg(feature = "checking")]
+pub use decision::Digest;
 pub use decision::{Core, GroupView};
 pub use event::{Command, Event, Refusal, StepFault};
 pub use evidence::{Evidence, Heard};
 pub use key::{KEY_MAGIC, Key, Node};
+#[cfg(feature = "checking")]
+pub use mutant::Mutant;
 pub use reading::{HeldProof, Holder, KEYS_MAX, NotHeld, Reading, ReservationType};
 pub use record::{Decided, PHASES_MAX, Phase, Record, Sight, Takeover};
 pub use time::Time;

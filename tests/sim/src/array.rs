@@ -25,6 +25,11 @@ pub struct Array {
     pub written_by: u64,
     /// Highest epoch in the store's header.
     pub store_epoch: u32,
+    /// Neither keys nor slots may tell the last epoch any more: it can be drawn a second time. The array
+    /// keeps the two owners apart all the same.
+    pub epoch_lost: bool,
+    /// The ownership that put it there.
+    pub store_owner: u64,
     /// Writes let through and refused.
     pub writes: (u64, u64),
     flaw: Flaw,
@@ -41,6 +46,8 @@ impl Array {
             ownerships: 0,
             written_by: 0,
             store_epoch: 0,
+            store_owner: 0,
+            epoch_lost: false,
             writes: (0, 0),
             flaw,
         }
@@ -50,6 +57,7 @@ impl Array {
     pub fn forget_reservations(&mut self) {
         self.attentions.extend(self.registrations.iter().map(|(nexus, _)| *nexus));
         self.registrations.clear();
+        self.epoch_lost = true;
         self.holder = None;
     }
 
@@ -66,6 +74,7 @@ impl Array {
     /// A third initiator registers `key` and takes whatever reservation there is.
     pub fn steal(&mut self, stranger: Nexus, key: u64) {
         self.register(stranger, key);
+        self.epoch_lost = true;
         match self.holder.and_then(|holder| self.key_of(holder)) {
             Some(over) => drop(self.preempt(stranger, over)),
             None => drop(self.reserve(stranger)),
@@ -150,6 +159,7 @@ impl Array {
     /// of it arrive, and the rest is what was there before.
     pub fn put_slot(&mut self, node: Node, frame: &[u8], torn: Option<usize>) {
         let slot = &mut self.slots[node as usize];
+        self.epoch_lost |= torn.is_some();
         let arrives = torn.unwrap_or(frame.len()).min(frame.len());
         if torn.is_none() || slot.len() < arrives {
             slot.resize(arrives, 0);

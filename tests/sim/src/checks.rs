@@ -1,8 +1,8 @@
 //! What must hold at all times, judged from what really happened, not from what the cores believe.
 
-use cluster::{Beat, HandOver, Medium, Role, Step, Time};
+use cluster::{Beat, HandOver, HeldProof, Key, Medium, Reading, ReservationType, Role, Step, Time};
 
-use crate::host::Host;
+use crate::host::{Host, PAIR_ID};
 use crate::world::TIMING;
 
 /// A lapse is noticed at the next turn of the loop; in a starved box that takes this long at most.
@@ -85,6 +85,21 @@ impl Checks {
         if has_it && beat.hand_over != HandOver::Offer {
             let age = clock.since_ms(*at);
             self.violate(format!("box {node} takes though the other one said {} {age} ms ago", beat.role));
+        }
+    }
+
+    /// A core says that it holds a proof: what it read last must say so.
+    pub fn proof(&mut self, node: usize, proof: &HeldProof, reading: Option<&Reading>) {
+        let own = proof.key().encode();
+        let kind = ReservationType::WriteExclusiveRegistrantsOnly;
+        let earlier = |raw: &u64| Key::decode(*raw, PAIR_ID).is_some_and(|key| key.epoch() < proof.epoch());
+        let proves = |reading: &Reading| {
+            reading.holder.is_some_and(|holder| holder.key == own && holder.kind == kind)
+                && reading.keys.contains(&own)
+                && !reading.keys.iter().any(earlier)
+        };
+        if !reading.is_some_and(proves) {
+            self.violate(format!("box {node} has a proof that the array did not give"));
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use cluster::{Core, HeldProof, Key, Node, Order, Preference, StepFault, Time};
+use cluster::{Core, HeldProof, Key, Node, Order, Preference, Reading, StepFault, Time};
 use link::{Link, StreamDecoder};
 
 use crate::array::{Array, Nexus};
@@ -68,6 +68,8 @@ pub struct Host {
     pub decoder: StreamDecoder,
     /// Stands still until then.
     pub frozen_until: Option<u64>,
+    /// For how long it stands, or stood, still.
+    pub frozen_ms: u64,
     /// When it last began to run again after standing still.
     pub awake_since: u64,
     /// Its clock.
@@ -104,6 +106,14 @@ pub struct Host {
     pub preference: Preference,
     /// The power button was pressed: when power comes back.
     pub stop_back_at: Option<u64>,
+    /// What it read of the reservation last.
+    pub last_reading: Option<Reading>,
+    /// It has listened without a gap since then, by its own clock.
+    pub listening_since: Time,
+    /// It gave its registration back, or tried to, since it took.
+    pub gave_back: bool,
+    /// A step was carried out where it must not be.
+    pub wrong_order: Option<&'static str>,
     jobs: VecDeque<Job>,
 }
 
@@ -168,6 +178,7 @@ impl Host {
             link: None,
             decoder: StreamDecoder::default(),
             frozen_until: None,
+            frozen_ms: 0,
             awake_since: 0,
             clock: Clock::default(),
             path: Path::Up,
@@ -187,6 +198,10 @@ impl Host {
             maintenance: false,
             preference: Preference::default(),
             stop_back_at: None,
+            last_reading: None,
+            listening_since: Time(0),
+            gave_back: false,
+            wrong_order: None,
             jobs: VecDeque::new(),
         }
     }
@@ -242,6 +257,7 @@ impl Host {
         self.core = Some(core);
         self.link = Some(link);
         self.looked_in_vain = false;
+        self.gave_back = false;
     }
 
     /// It goes on at `now`; its clock stood still for `clock_stopped_ms`. False if it was not frozen.
@@ -356,6 +372,7 @@ impl Host {
             },
             Order::Announce { .. } if !address_free => Once::End(failed("the address is in use")),
             Order::Announce { proof } if proof.is_valid(clock) => {
+                self.wrong_order = self.mounted.is_none().then_some("announces without its data");
                 self.address = true;
                 Once::End(Ok(()))
             }
@@ -384,6 +401,9 @@ impl Host {
                 Once::End(Ok(()))
             }
             Order::Unreserve { release, .. } => {
+                if self.mounted.is_some() {
+                    self.wrong_order = Some("gives the reservation back with the file system mounted");
+                }
                 self.proof = None;
                 if release || !array.is_holder(self.nexus) {
                     array.unregister(self.nexus);
@@ -474,6 +494,11 @@ impl Host {
         if self.damaged || self.mounted.is_none() {
             return Once::End(failed("the store cannot be opened"));
         }
+        let again = array.store_epoch == proof.epoch() && array.store_owner != self.ownership;
+        if again && !array.epoch_lost {
+            self.wrong_order = Some("opens the store with an epoch that another owner has used");
+        }
+        array.store_owner = self.ownership;
         array.store_epoch = proof.epoch();
         self.mail = true;
         self.mail_hung = false;

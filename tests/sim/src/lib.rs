@@ -25,6 +25,7 @@ mod world;
 
 use std::fmt;
 
+use cluster::Mutant;
 use serde::{Deserialize, Serialize};
 
 pub use coverage::Coverage;
@@ -51,6 +52,8 @@ pub enum Flaw {
 pub struct Setting {
     /// What is wrong with the world on purpose.
     pub flaw: Flaw,
+    /// Which rule both cores lack on purpose.
+    pub mutant: Option<Mutant>,
     /// Print one line an event.
     pub trace: bool,
 }
@@ -144,12 +147,12 @@ pub fn run(seed: u64, setting: Setting) -> Outcome {
 }
 
 /// Runs seeds `first..first + count` on all processors; the violation of the lowest seed, if any.
-pub fn run_many(first: u64, count: u64, flaw: Flaw) -> Result<Summary, Violation> {
+pub fn run_many(first: u64, count: u64, setting: Setting) -> Result<Summary, Violation> {
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let share = |thread: u64| {
         let mut summary = Summary::default();
         for seed in (first..first + count).filter(|seed| seed % threads == thread) {
-            let outcome = run(seed, Setting { flaw, trace: false });
+            let outcome = run(seed, setting);
             match outcome.violation {
                 Some(violation) => return Err(violation),
                 None => summary.reports.push(outcome.report),

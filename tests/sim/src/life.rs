@@ -6,6 +6,8 @@ use link::Link;
 use crate::host::{PAIR_ID, Path};
 use crate::world::{Due, TIMING, World};
 
+/// A standstill so long is noticed: half the dead time, on the slowest clock.
+const DEAF_MS: u64 = TIMING.3 / 2 * 10 / 9 + 1;
 /// The key of the simulated pair.
 const PAIR_KEY: [u8; 32] = [7; 32];
 
@@ -43,8 +45,10 @@ impl World {
             maintenance: host.maintenance,
         };
         let core = Core::new(config, host.clock(now)).expect("the shipped timings keep the rule");
+        let core = core.without_rule(self.setting.mutant);
         let link = Link::new(PAIR_ID, &PAIR_KEY, host.node, &seed);
         host.start_service(core, link);
+        host.listening_since = host.clock(now);
         self.checks.forget(node);
         let up = self.hosts[node].public_up(now);
         self.feed(node, Event::PublicLink { up });
@@ -90,6 +94,7 @@ impl World {
         }
         self.note_interrupted(node, "standstill");
         self.hosts[node].frozen_until = Some(self.now + ms);
+        self.hosts[node].frozen_ms = ms;
         self.say(node, || format!("stands still for {ms} ms"));
         self.after(ms, node, Due::Thaw { clock_stopped_ms: if stops_clock { ms } else { 0 } });
         if watchdog_works && !stops_clock {
@@ -100,8 +105,12 @@ impl World {
 
     pub fn thaw(&mut self, node: usize, clock_stopped_ms: u64) {
         let now = self.now;
+        let stood_still_ms = self.hosts[node].frozen_ms;
         if self.hosts[node].thaw(now, clock_stopped_ms) {
             self.say(node, || "goes on".to_owned());
+            if clock_stopped_ms == 0 && stood_still_ms >= DEAF_MS {
+                self.hosts[node].listening_since = self.hosts[node].clock(now);
+            }
             // What the service asks for regularly it learns now.
             self.tell_public(node);
             if self.healed_at.is_some() {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use sim::{Flaw, Plan, Report, Setting, Summary, play, run_many, shrink};
+use sim::{Plan, Report, Setting, Summary, play, run_many, shrink};
 
 /// Two whole boxes on virtual time, with faults from a plan.
 #[derive(Debug, Parser)]
@@ -90,7 +90,7 @@ fn one(plan: &Plan) -> ExitCode {
 }
 
 fn many(first: u64, count: u64) -> ExitCode {
-    match run_many(first, count, Flaw::None) {
+    match run_many(first, count, Setting::default()) {
         Ok(Summary { reports, coverage }) => {
             summarise(&reports);
             print!("{coverage}");

@@ -1,9 +1,9 @@
 //! The cluster service of one box: turns of its loop, and what the core wants done.
 
-use cluster::{Action, Command, Decided, Event};
+use cluster::{Action, Command, Decided, Event, Role, Step};
 
 use crate::plan::Place;
-use crate::world::{Due, World};
+use crate::world::{Due, TIMING, World};
 use crate::{Decision, Flaw};
 
 /// Number of the command with which a power button stops the group.
@@ -24,8 +24,15 @@ impl World {
         }
         let clock = self.hosts[node].clock(self.now);
         let mut actions = Vec::new();
+        if let Event::Read { reading: Some(reading), .. } = &event {
+            self.hosts[node].last_reading = Some(reading.clone());
+        }
         let Some(core) = self.hosts[node].core.as_mut() else { return };
+        let refused = event == Event::WriteFenced;
         core.handle(clock, event, &mut actions);
+        if refused && core.role() == Role::Active {
+            self.checks.violate(format!("box {node} stays active though the array refused its write"));
+        }
         let step = core.step();
         let life = self.hosts[node].life;
         self.checks.step(
@@ -51,6 +58,7 @@ impl World {
             Action::Beat { beat, slot } => self.send(node, beat, slot),
             Action::Run { run, order, deadline_ms } => {
                 self.say(node, || format!("step {}", order.step()));
+                self.hosts[node].gave_back |= order.step() == Step::Unreserve;
                 self.coverage.count("steps begun", order.step().word());
                 if self.hosts[node].take_order(self.now, run, order, deadline_ms) {
                     let ms = self.command_ms(node);
@@ -58,7 +66,10 @@ impl World {
                 }
                 self.reached(node, order.step().word());
             }
-            Action::Prove(proof) => self.hosts[node].proof = Some(proof),
+            Action::Prove(proof) => {
+                self.checks.proof(node, &proof, self.hosts[node].last_reading.as_ref());
+                self.hosts[node].proof = Some(proof);
+            }
             Action::Suspend => self.hosts[node].suspended = self.setting.flaw != Flaw::SuspendIgnored,
             Action::Resume => self.hosts[node].suspended = false,
             Action::Reset { reason } => {
@@ -90,7 +101,14 @@ impl World {
             decision: word.to_owned(),
             cause: record.cause.clone(),
         });
+        if record.decision == Decided::Released && !std::mem::take(&mut self.hosts[node].gave_back) {
+            self.checks.violate(format!("box {node} has released, and is still registered"));
+        }
         if record.decision == Decided::Take {
+            let listened_ms = record.at.since_ms(self.hosts[node].listening_since);
+            if record.cause.starts_with("the other box is silent") && listened_ms < TIMING.3 - 1 {
+                self.checks.violate(format!("box {node} takes after it has listened for {listened_ms} ms"));
+            }
             let peer_boot = self.hosts[1 - node].core.as_ref().map(|core| core.config().boot);
             self.checks.take(node, record.at, peer_boot);
         }

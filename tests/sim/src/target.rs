@@ -29,6 +29,9 @@ impl World {
     pub fn work(&mut self, node: usize) {
         let free = self.now >= self.address_taken;
         let progress = self.hosts[node].work(self.now, &mut self.array, free, &mut self.rng);
+        if let Some(what) = self.hosts[node].wrong_order.take() {
+            self.checks.violate(format!("box {node} {what}"));
+        }
         match progress {
             Progress::Idle => return,
             Progress::More => {}

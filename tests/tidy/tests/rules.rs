@@ -141,6 +141,20 @@ fn versions_are_decided_in_one_place() {
 }
 
 #[test]
+fn the_product_is_never_built_with_rules_out_of_force() {
+    let files = tracked_files();
+    let manifests: Vec<_> = files
+        .into_iter()
+        .filter(|f| f.path.ends_with("Cargo.toml") && f.path != "firmware/cluster/Cargo.toml")
+        .filter(|f| !f.path.starts_with("tests/sim/") && !f.path.starts_with("tests/proof/"))
+        .collect();
+    let faults = find(&manifests, |_, line| line.contains("checking"));
+    check("only the simulator and the exhaustive check may take rules out of force", faults);
+    let cluster = std::fs::read_to_string(root().join("firmware/cluster/Cargo.toml")).unwrap();
+    assert!(!cluster.contains("default = ["), "no feature of the decision core is on by itself");
+}
+
+#[test]
 fn only_named_rooms_may_be_unsafe() {
     let named = [
         "firmware/array/",

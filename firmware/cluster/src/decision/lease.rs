@@ -2,10 +2,11 @@
 
 use super::{Core, State};
 use crate::config::LAPSE_MAX_MS;
+use crate::mutant::Mutant;
 use crate::{Action, Beat, Decided, HeldProof, Key, NotHeld, Reading, Step, Time};
 
 /// The key this box claims with, and the proof that it holds.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Lease {
     /// This box's key, from the decision to take until it is unregistered.
     pub key: Option<Key>,
@@ -23,7 +24,8 @@ pub(super) struct Lease {
 impl Core {
     /// The proof, while it is valid.
     pub fn valid_proof(&self) -> Option<HeldProof> {
-        self.lease.proof.filter(|proof| proof.is_valid(self.now))
+        let never_expires = self.lacks(Mutant::ProofNeverExpires);
+        self.lease.proof.filter(|proof| never_expires || proof.is_valid(self.now))
     }
 
     /// For how long everything has been held still, in milliseconds.
@@ -43,7 +45,7 @@ impl Core {
 
     /// First thing with every event: nothing goes on without a valid proof.
     pub(super) fn check_lease(&mut self, out: &mut Vec<Action>) {
-        if !self.is_mounted() || self.valid_proof().is_some() {
+        if !self.is_mounted() || self.valid_proof().is_some() || self.lacks(Mutant::LapseIgnored) {
             return;
         }
         match self.lease.lapsed_at {
@@ -100,6 +102,10 @@ impl Core {
         }
         let verified = HeldProof::verify(reading, key, self.config.pair_id, self.now, self.config.lease_ms);
         match verified {
+            #[cfg(feature = "checking")]
+            Err(wrong) if self.accepts(wrong) => {
+                self.renew(HeldProof::unchecked(reading, key, self.config.lease_ms), out);
+            }
             Ok(proof) => self.renew(proof, out),
             Err(NotHeld::TooOld { .. }) => {}
             Err(NotHeld::EarlierOwner(_)) => self.lease.wants_repair = true,
@@ -121,6 +127,9 @@ impl Core {
     }
 
     fn lose(&mut self, lost: NotHeld, out: &mut Vec<Action>) {
+        if self.lacks(Mutant::PreemptIgnored) {
+            return;
+        }
         if self.is_mounted() {
             self.fence(lost.to_string(), out);
         } else if matches!(self.state, State::Taking(_)) {
@@ -130,7 +139,7 @@ impl Core {
 
     /// The array refused a write of this box.
     pub(super) fn take_write_fenced(&mut self, out: &mut Vec<Action>) {
-        if self.is_mounted() {
+        if self.is_mounted() && !self.lacks(Mutant::PreemptIgnored) {
             self.fence("the array refused a write of this box".to_owned(), out);
         }
     }
@@ -144,5 +153,33 @@ impl Core {
         self.state = State::Fenced { reason: reason.clone(), demanded_at: self.now };
         self.beat_if_due(out);
         out.push(Action::Reset { reason });
+    }
+}
+
+#[cfg(feature = "checking")]
+impl Core {
+    /// Whether a rule is out of force that would refuse this.
+    fn accepts(&self, wrong: NotHeld) -> bool {
+        let earlier = matches!(wrong, NotHeld::EarlierOwner(_)) && self.lacks(Mutant::EarlierOwnersIgnored);
+        self.lacks(Mutant::ProofUnchecked) || earlier
+    }
+}
+
+#[cfg(any(test, feature = "checking"))]
+impl Lease {
+    pub fn digest<H: core::hash::Hasher>(&self, digest: &mut super::digest::Digest<H>) {
+        let Self { key, in_force, proof, lapsed_at, wants_repair, contested } = self;
+        digest.plain((key.is_some(), proof.is_some(), wants_repair, contested.is_some()));
+        key.iter().for_each(|key| digest.key(key.encode()));
+        digest.maybe(*in_force);
+        digest.maybe(*lapsed_at);
+        if let Some(proof) = proof {
+            digest.key(proof.key().encode());
+            digest.moment(proof.expires_at());
+        }
+        if let Some((boot, claim)) = contested {
+            digest.start(*boot, 0);
+            digest.epoch(*claim);
+        }
     }
 }

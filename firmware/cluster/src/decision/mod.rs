@@ -4,6 +4,8 @@
 //! [`Event::Tick`], and carries the actions out in their order. Nothing else has to be kept.
 
 mod commands;
+#[cfg(any(test, feature = "checking"))]
+mod digest;
 mod failing;
 mod lease;
 mod release;
@@ -16,6 +18,7 @@ use crate::config::{
     READ_ANSWER_MAX_MS, READ_FAILURES_MAX, READING_FRESH_MS, RESET_REPEAT_MS, WATCH_READ_MS,
 };
 use crate::evidence::Evidence;
+use crate::mutant::Mutant;
 use crate::situation::PeerSeen;
 use crate::{
     Ability, Action, Beat, Config, ConfigError, Decided, Event, HandOver, Key, Medium, Node, Phase,
@@ -26,17 +29,19 @@ use release::Release;
 use serve::Serving;
 use take::Take;
 
+#[cfg(feature = "checking")]
+pub use digest::Digest;
 pub use view::GroupView;
 
 /// Decides for one service group on one box.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Core {
     config: Config,
     now: Time,
     state: State,
     /// It became clear once since boot who serves.
     settled: bool,
-    evidence: Evidence,
+    pub(crate) evidence: Evidence,
     array: ArraySeen,
     lease: Lease,
     /// Highest epoch seen anywhere.
@@ -64,10 +69,12 @@ pub struct Core {
     last_beat: Option<Beat>,
     last_takeover: Option<Takeover>,
     last_fault: Option<String>,
+    #[cfg(feature = "checking")]
+    pub(crate) mutant: Option<Mutant>,
 }
 
 /// What this box does.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum State {
     Watching,
     Taking(Take),
@@ -81,7 +88,7 @@ enum State {
 }
 
 /// What is known of the array, and the reading under way.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct ArraySeen {
     last: Option<Reading>,
     failures: u32,
@@ -124,13 +131,16 @@ impl Core {
             last_beat: None,
             last_takeover: None,
             last_fault: None,
+            #[cfg(feature = "checking")]
+            mutant: None,
         })
     }
 
     /// Handles one event at `now` and adds what is to be done to `out`.
     pub fn handle(&mut self, now: Time, event: Event, out: &mut Vec<Action>) {
         // A box that stood still has heard nothing meanwhile: that is not the other box's silence.
-        if now.since_ms(self.now) >= self.config.dead_time_ms / 2 {
+        let stood_still = now.since_ms(self.now) >= self.config.dead_time_ms / 2;
+        if stood_still && !self.lacks(Mutant::DeafnessForgotten) {
             self.evidence.deaf_until(now);
         }
         self.now = self.now.max(now);
@@ -349,6 +359,7 @@ impl Core {
             State::Watching if self.settled => Role::Standby,
             State::Watching => Role::Starting,
             State::Taking(_) => Role::Taking,
+            State::Active(_) if self.lacks(Mutant::OwnerSaysStandby) => Role::Standby,
             State::Active(_) => Role::Active,
             State::Releasing(_) => Role::Releasing,
             State::Fenced { .. } => Role::Fenced,

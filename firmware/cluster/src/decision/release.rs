@@ -3,11 +3,12 @@
 
 use super::{Core, State};
 use crate::config::{GRANT_MS, RACE_LOST_MS, STEP_TRIES_MAX};
+use crate::mutant::Mutant;
 use crate::situation::{HandOverReason, PeerSeen};
 use crate::{Action, Decided, Order, Phase, Role, Step, StepFault, Time};
 
 /// A release under way.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Release {
     pub step: Step,
     pub why: ReleaseWhy,
@@ -49,7 +50,8 @@ impl Core {
     pub(super) fn pursue_release(&mut self, out: &mut Vec<Action>) {
         let State::Releasing(release) = &self.state else { return };
         let step = release.step;
-        if self.now.since_ms(release.begun) >= step.deadline_ms() {
+        let unbounded = self.lacks(Mutant::StepWithoutBound);
+        if self.now.since_ms(release.begun) >= step.deadline_ms() && !unbounded {
             return self
                 .give_release_step_up(format!("it did not end within {} ms", step.deadline_ms()), out);
         }
@@ -76,6 +78,7 @@ impl Core {
     /// reservation. A box that stands still may go on writing the moment it is let.
     fn peer_is_harmless(&self) -> bool {
         match self.peer_seen() {
+            _ if self.lacks(Mutant::ReleasedBlindly) => true,
             PeerSeen::Alive { role, .. } => matches!(role, Role::Starting | Role::Standby | Role::Undecided),
             PeerSeen::Unclear | PeerSeen::Silent => false,
         }
@@ -116,12 +119,20 @@ impl Core {
 
     fn finish_release_step(&mut self, out: &mut Vec<Action>) {
         let now = self.now;
+        let (too_soon, never, stays) = (
+            self.lacks(Mutant::ReleasedBeforeUnmounted),
+            self.lacks(Mutant::NeverUnmounted),
+            self.lacks(Mutant::StaysRegistered),
+        );
         let State::Releasing(release) = &mut self.state else { return };
         release.phases.push(Phase { step: release.step, ms: now.since_ms(release.begun) });
         release.begun = now;
         release.tries = 0;
         release.step = match release.step {
             Step::Halt => Step::Withdraw,
+            Step::Withdraw if too_soon || never => Step::Unreserve,
+            Step::Unreserve if too_soon => Step::Unmount,
+            Step::Unmount if too_soon || stays => return self.finish_release(out),
             Step::Withdraw => Step::Unmount,
             Step::Unmount => Step::Unreserve,
             _ => return self.finish_release(out),
@@ -173,5 +184,14 @@ impl std::fmt::Display for ReleaseWhy {
             Self::Remount => f.write_str("the group is to be mounted afresh"),
             Self::Stop { .. } => f.write_str("this box is going down"),
         }
+    }
+}
+
+#[cfg(any(test, feature = "checking"))]
+impl Release {
+    pub fn digest<H: core::hash::Hasher>(&self, digest: &mut super::digest::Digest<H>) {
+        let Self { step, why, run, begun, tries, phases: _ } = self;
+        digest.plain((step, std::mem::discriminant(why), run.is_some(), tries));
+        digest.moment(*begun);
     }
 }

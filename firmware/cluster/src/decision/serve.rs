@@ -7,7 +7,7 @@ use crate::situation::Choice;
 use crate::{Action, Decided, Order, Step, StepFault, Time};
 
 /// What is kept while this box serves.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Serving {
     pub since: Time,
     /// The mail service failed too often.
@@ -205,5 +205,18 @@ impl Core {
             }
             State::Watching | State::Fenced { .. } => {}
         }
+    }
+}
+
+#[cfg(any(test, feature = "checking"))]
+impl Serving {
+    pub fn digest<H: core::hash::Hasher>(&self, digest: &mut super::digest::Digest<H>) {
+        let Self { since, mail_failed, probes_failed, illness: _, restarts, restarts_since, restart, repair } =
+            self;
+        digest.plain((mail_failed, probes_failed.min(&4), restarts));
+        digest.moment(*since);
+        digest.moment(*restarts_since);
+        digest.maybe(restart.map(|(_, at)| at));
+        digest.maybe(repair.map(|(_, at)| at));
     }
 }

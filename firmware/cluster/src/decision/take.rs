@@ -4,11 +4,12 @@ use super::release::{Release, ReleaseWhy};
 use super::serve::Serving;
 use super::{Core, State};
 use crate::config::STEP_TRIES_MAX;
+use crate::mutant::Mutant;
 use crate::situation::TakeReason;
 use crate::{Action, Decided, HeldProof, Key, Order, Phase, Step, StepFault, Takeover, Time};
 
 /// A take under way.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Take {
     pub step: Step,
     /// The order that is being carried out.
@@ -34,7 +35,9 @@ impl Core {
     pub(super) fn start_take(&mut self, reason: TakeReason, out: &mut Vec<Action>) {
         let cause = format!("{reason}; {}", self.describe_evidence());
         // A later epoch than any seen makes every earlier writer known for what it is.
-        self.epoch = self.epoch.saturating_add(1);
+        if !self.lacks(Mutant::EpochNotRaised) {
+            self.epoch = self.epoch.saturating_add(1);
+        }
         self.lease.key = Some(Key::new(self.config.node, self.config.pair_id, self.epoch));
         self.lease.in_force = None;
         self.lease.proof = None;
@@ -60,9 +63,10 @@ impl Core {
     pub(super) fn pursue_take(&mut self, out: &mut Vec<Action>) {
         let proof = self.valid_proof();
         let wants_repair = self.lease.wants_repair;
+        let unbounded = self.lacks(Mutant::StepWithoutBound);
         let State::Taking(take) = &mut self.state else { return };
         let step = take.step;
-        if self.now.since_ms(take.begun) >= step.deadline_ms() {
+        if self.now.since_ms(take.begun) >= step.deadline_ms() && !unbounded {
             let cause = format!("the step {step} did not end within {} ms", step.deadline_ms());
             return self.undo_take(ReleaseWhy::TakeFailed, cause, out);
         }
@@ -145,12 +149,16 @@ impl Core {
 
     fn finish_take_step(&mut self, out: &mut Vec<Action>) {
         let now = self.now;
+        let wrong_order = self.lacks(Mutant::AnnouncedFirst);
         let State::Taking(take) = &mut self.state else { return };
         take.phases.push(Phase { step: take.step, ms: now.since_ms(take.begun) });
         take.begun = now;
         take.tries = 0;
         take.step = match take.step {
             Step::Fence => Step::Prove,
+            Step::Prove if wrong_order => Step::Announce,
+            Step::Announce if wrong_order => Step::Mount,
+            Step::Serve if wrong_order => return self.finish_take(out),
             Step::Prove => Step::Mount,
             Step::Mount => Step::Recover,
             Step::Recover => Step::Serve,
@@ -212,5 +220,15 @@ impl Core {
         self.record(Decided::TakeFailed, cause, take.phases.clone(), out);
         self.state = State::Releasing(Release::new(why, from, self.now));
         self.pursue_release(out);
+    }
+}
+
+#[cfg(any(test, feature = "checking"))]
+impl Take {
+    pub fn digest<H: core::hash::Hasher>(&self, digest: &mut super::digest::Digest<H>) {
+        let Self { step, run, begun, tries, cause: _, decided_at: _, detect_ms: _, over, phases: _ } = self;
+        digest.plain((step, run.is_some(), tries, over.is_some()));
+        over.iter().for_each(|raw| digest.key(*raw));
+        digest.moment(*begun);
     }
 }

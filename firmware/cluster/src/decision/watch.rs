@@ -1,6 +1,7 @@
 //! Watching: who has the group, and whether this box is to take it.
 
 use super::{Core, State};
+use crate::mutant::Mutant;
 use crate::situation::{Choice, PeerSeen, Reserved, Situation, Stay};
 use crate::{Action, Decided, Key, Order, Role, Step};
 
@@ -78,10 +79,14 @@ impl Core {
     /// The other box as seen from here.
     pub fn peer_seen(&self) -> PeerSeen {
         let dead_time_ms = self.config.dead_time_ms;
+        if let Some(seen) = self.seen_wrongly(self.now) {
+            return seen;
+        }
         match self.evidence.alive(self.now, dead_time_ms) {
             Some(beat) => {
                 PeerSeen::Alive { role: beat.role, ability: beat.ability, hand_over: beat.hand_over }
             }
+            None if self.lacks(Mutant::SilenceIgnored) => PeerSeen::Unclear,
             None if self.evidence.is_silent(self.now, dead_time_ms) => PeerSeen::Silent,
             None => PeerSeen::Unclear,
         }
