@@ -174,6 +174,13 @@ pub fn stop_ext4(file: &File) -> io::Result<()> {
     check(unsafe { libc::ioctl(file.as_raw_fd(), EXT4_IOC_SHUTDOWN, &raw const flags) })
 }
 
+/// One command to device-mapper: `request` is its whole buffer, header and data, both ways.
+pub fn device_mapper(control: &File, number: u32, request: &mut [u8]) -> io::Result<()> {
+    // SAFETY: the header at the begin of `request` names the buffer's length (`data_size`), the kernel
+    // reads and writes nothing beyond it, and the buffer lives until the call returns.
+    check(unsafe { libc::ioctl(control.as_raw_fd(), c_ulong::from(number), request.as_mut_ptr()) })
+}
+
 fn check(returned: c_int) -> io::Result<()> {
     if returned < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

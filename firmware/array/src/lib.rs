@@ -11,12 +11,15 @@
 
 pub mod content;
 mod device;
+mod device_mapper;
 mod format;
 mod kernel;
 pub mod layout;
 mod lun;
 mod mount;
+mod multipath;
 mod pages;
+pub mod paths;
 mod reservation;
 pub mod scsi;
 mod slot;
@@ -26,8 +29,12 @@ pub use content::Content;
 pub use device::{ATTENTIONS_MAX, BUSY_TRIES_MAX, COMMAND_TIMEOUT, Device, ScsiError};
 pub use format::{FormatError, format, make_filesystem};
 pub use layout::Header;
-pub use lun::{LUNS_MAX, Lun, LunError, PATH_TIMEOUT_S, discover, find, rescan_hosts};
+pub use lun::{
+    LUNS_MAX, Lun, LunError, ONE_OF_PATHS_TIMEOUT_S, PATH_TIMEOUT_S, discover, disks, find, hosts,
+    rescan_hosts,
+};
 pub use mount::{MountError, OPTIONS, abandon, is_mounted, mount, unmount};
+pub use multipath::{Multipath, MultipathError};
 pub use pages::{Page, Pages};
-pub use reservation::{ROUNDS_MAX, Reservation, ReservationError, now};
+pub use reservation::{ROUNDS_MAX, Reservation, ReservationError, Taken, now};
 pub use slot::{SlotError, Slots, is_fenced};

@@ -14,8 +14,10 @@ use crate::pages::Pages;
 
 /// Most LUNs that are looked at.
 pub const LUNS_MAX: usize = 256;
-/// Seconds the kernel waits for a read or write before it calls the path to the array dead.
+/// Seconds the kernel waits for a read or write before it calls the only path to the array dead.
 pub const PATH_TIMEOUT_S: u32 = 10;
+/// The same where another path can carry it: what a path that stalls has swallowed comes back so soon.
+pub const ONE_OF_PATHS_TIMEOUT_S: u32 = 3;
 
 const SYS_BLOCK: &str = "/sys/block";
 const SYS_HOSTS: &str = "/sys/class/scsi_host";
@@ -74,6 +76,25 @@ pub fn discover(driver: Option<&str>) -> Vec<Lun> {
     luns
 }
 
+/// Every SCSI disk behind host adapters with the kernel driver `driver`, without a word to any: its name
+/// and its place, `host:channel:target:lun`.
+pub fn disks(driver: &str) -> Vec<(String, String)> {
+    let place = |directory: &Path| fs::canonicalize(directory.join("device")).ok();
+    let disks = scsi_disks(Some(driver)).into_iter().take(LUNS_MAX);
+    disks
+        .filter_map(|(name, directory)| {
+            let place = place(&directory)?.file_name()?.to_string_lossy().into_owned();
+            Some((name, place))
+        })
+        .collect()
+}
+
+/// How many host channels with the kernel driver `driver` this box has, whatever hangs on them.
+pub fn hosts(driver: &str) -> usize {
+    let entries = fs::read_dir(SYS_HOSTS).into_iter().flatten().flatten();
+    entries.filter(|entry| read(&entry.path().join("proc_name")) == driver).count()
+}
+
 /// The first working path to the LUN `id`.
 pub fn find(id: &str, driver: Option<&str>) -> Result<Lun, LunError> {
     let found = discover(driver).into_iter().find(|lun| lun.id == id);
@@ -99,11 +120,18 @@ impl Lun {
         }
     }
 
-    /// Has the kernel give a dead path up after [`PATH_TIMEOUT_S`] instead of half a minute.
-    pub fn bound_waiting(&self) {
+    /// The LUN `id` over the path with the block device `name`, without a word to the array.
+    pub fn over(id: &str, name: &str) -> Self {
+        let directory = Path::new(SYS_BLOCK).join(name);
+        let (model, size_bytes) = (model(&directory), size_bytes(&directory));
+        Self { id: id.to_owned(), device: Path::new("/dev").join(name), model, size_bytes }
+    }
+
+    /// Has the kernel give a dead path up after `seconds` instead of half a minute.
+    pub fn bound_waiting(&self, seconds: u32) {
         let device = Path::new(SYS_BLOCK).join(self.name()).join("device");
         for file in ["timeout", "eh_timeout"] {
-            if let Err(error) = fs::write(device.join(file), PATH_TIMEOUT_S.to_string()) {
+            if let Err(error) = fs::write(device.join(file), seconds.to_string()) {
                 tracing::warn!("{}/{file} cannot be set: {error}", device.display());
             }
         }

@@ -4,8 +4,15 @@
 //! the owner is registered. A box registers in the act of taking, just before it preempts, and
 //! withdraws if it does not win. Every operation may be repeated after a crash in its middle.
 //!
+//! Over several paths each is an I_T nexus of its own with a registration of its own, all with the same
+//! key (SPC-4 5.13.7). The reservation is taken over one; under type 5 every registered path may write,
+//! so it does not matter which of them holds it, or whether that one is still there. A path is
+//! registered only when the reservation is held and for nothing else.
+//!
 //! Two forms that the standard has and weak targets refuse are tried first and replaced: APTPL (the
 //! registration outlives a power loss of the array) by none, PREEMPT AND ABORT by PREEMPT.
+
+use std::path::PathBuf;
 
 use cluster::{Key, Reading, Time};
 use thiserror::Error;
@@ -36,10 +43,22 @@ pub enum ReservationError {
     Unsettled,
 }
 
-/// The reservation of one LUN over one path.
+/// A reservation that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The reading that proves it.
+    pub reading: Reading,
+    /// Device nodes of the paths on which this box is registered now.
+    pub paths: Vec<PathBuf>,
+}
+
+/// The reservation of one LUN, over all its paths.
 #[derive(Debug)]
 pub struct Reservation {
+    /// The path that carries what concerns the LUN as a whole.
     device: Device,
+    /// Further paths.
+    others: Vec<Device>,
     pair_id: u32,
     /// The target takes registrations that outlive its power loss.
     persists: bool,
@@ -50,7 +69,12 @@ pub struct Reservation {
 impl Reservation {
     /// The reservation of the LUN behind `device`, for pair `pair_id`.
     pub fn new(device: Device, pair_id: u32) -> Self {
-        Self { device, pair_id, persists: true, aborts: true }
+        Self::over(device, Vec::new(), pair_id)
+    }
+
+    /// The same over several paths.
+    pub fn over(device: Device, others: Vec<Device>, pair_id: u32) -> Self {
+        Self { device, others, pair_id, persists: true, aborts: true }
     }
 
     /// The path it works over.
@@ -70,7 +94,62 @@ impl Reservation {
     /// from itself after its path has changed. Gives the reading that proves it.
     ///
     /// Any other holder wins ([`ReservationError::Lost`]), and so does one of the same or a later epoch.
-    pub fn take(&mut self, own: Key, over: Option<u64>) -> Result<Reading, ReservationError> {
+    /// A path that fails is left for the next. Once it is held every other path is registered that can
+    /// be; [`Taken::paths`] says which.
+    pub fn take(&mut self, own: Key, over: Option<u64>) -> Result<Taken, ReservationError> {
+        let mut result = self.take_over_one(own, over);
+        while matches!(&result, Err(ReservationError::Scsi(error)) if error.is_path_fault())
+            && self.next_path()
+        {
+            result = self.take_over_one(own, over);
+        }
+        let reading = result?;
+        let mut paths = vec![self.device.path().to_owned()];
+        for index in 0..self.others.len() {
+            match self.register_other(index, own) {
+                Ok(path) => paths.push(path),
+                Err(error) => tracing::warn!("a path to the array is not registered: {error}"),
+            }
+        }
+        Ok(Taken { reading, paths })
+    }
+
+    /// Registers `own` on this one path of a LUN that the box holds through another one, and makes sure
+    /// that it still does afterwards: if it has lost it meanwhile the registration is withdrawn.
+    pub fn join(&mut self, own: Key) -> Result<(), ReservationError> {
+        self.device.probe()?;
+        let held = |reading: &Reading| reading.holder.is_some_and(|holder| holder.key == own.encode());
+        if !held(&self.read()?) {
+            return Err(ReservationError::Unsettled);
+        }
+        self.register(own)?;
+        let reading = self.read();
+        if matches!(&reading, Ok(reading) if held(reading) && reading.keys.contains(&own.encode())) {
+            return Ok(());
+        }
+        self.device.reserve_out(ReserveOut::RegisterAndIgnoreExistingKey, 0, 0, false)?;
+        Err(ReservationError::Unsettled)
+    }
+
+    fn register_other(&mut self, index: usize, own: Key) -> Result<PathBuf, ScsiError> {
+        let (persists, none) = (self.persists, ScsiError::BadReply("a path that is gone"));
+        let other = self.others.get(index).ok_or(none)?;
+        other.probe()?;
+        other.reserve_out(ReserveOut::RegisterAndIgnoreExistingKey, 0, own.encode(), persists)?;
+        Ok(other.path().to_owned())
+    }
+
+    /// Puts the first further path in the place of the one that failed.
+    fn next_path(&mut self) -> bool {
+        if self.others.is_empty() {
+            return false;
+        }
+        let failed = std::mem::replace(&mut self.device, self.others.remove(0));
+        tracing::warn!("{} fails; {} is tried", failed.path().display(), self.device.path().display());
+        true
+    }
+
+    fn take_over_one(&mut self, own: Key, over: Option<u64>) -> Result<Reading, ReservationError> {
         self.device.probe()?;
         self.refuse_strangers(&self.read()?)?;
         self.register(own)?;
@@ -107,11 +186,10 @@ impl Reservation {
         };
         let key = Key::decode(holder.key, self.pair_id).ok_or(ReservationError::Stranger(holder.key))?;
         if key == own {
-            // Held already by this path: no change. Held by a path that is gone: take it from that.
-            return match self.device.reserve_out(ReserveOut::Reserve, own.encode(), 0, false) {
-                Err(ScsiError::ReservationConflict) => Ok(self.preempt(own, own.encode())?),
-                other => Ok(other?),
-            };
+            // Held already, by this path or by another one of this box, which may be gone: no change,
+            // because this path is registered. (A PREEMPT of the own key would end the registrations
+            // of the box's other paths, over which it may be writing.)
+            return Ok(());
         }
         if over != Some(holder.key) || key.epoch() >= own.epoch() {
             return Err(ReservationError::Lost(key));
@@ -140,22 +218,53 @@ impl Reservation {
     /// without, a holder stays registered, whichever of this box's keys it holds with: the end of its
     /// registration would end its reservation, and leave the LUN open to everybody. Not holding or not
     /// being registered is fine.
+    ///
+    /// Every path that answers is withdrawn; the registrations of those that do not are ended by a
+    /// PREEMPT of the own key, so that a path that returns later cannot write.
     pub fn unregister(&mut self, own: Key, release: bool) -> Result<(), ScsiError> {
-        self.device.probe()?;
+        let mut result = self.device.probe();
+        while matches!(&result, Err(error) if error.is_path_fault()) && self.next_path() {
+            result = self.device.probe();
+        }
+        result?;
         let holder = self.read()?.holder.and_then(|holder| Key::decode(holder.key, self.pair_id));
         let holds = holder.is_some_and(|key| key.node() == own.node());
         if holds && !release {
             return Ok(());
         }
         if holds {
-            match self.device.reserve_out(ReserveOut::Release, own.encode(), 0, false) {
-                // Preempted since the look: there is nothing to release any more.
-                Ok(()) | Err(ScsiError::ReservationConflict) => {}
-                Err(error) => return Err(error),
+            self.release(own)?;
+        }
+        for other in &self.others {
+            let withdrawn = other
+                .probe()
+                .and_then(|()| other.reserve_out(ReserveOut::RegisterAndIgnoreExistingKey, 0, 0, false));
+            if let Err(error) = withdrawn {
+                tracing::warn!("a path to the array is not withdrawn: {error}");
             }
         }
         // Whatever this path is registered with, an earlier epoch's key for example.
         self.device.reserve_out(ReserveOut::RegisterAndIgnoreExistingKey, 0, 0, false)
+    }
+
+    /// Gives the reservation up, whichever path of this box holds it. A RELEASE over a path that does not
+    /// hold it is no fault and changes nothing (SPC-4 5.13.11.2), so the holder's place is taken first,
+    /// which also ends the registrations of all other paths.
+    fn release(&mut self, own: Key) -> Result<(), ScsiError> {
+        let steps = [ReserveOut::Release, ReserveOut::Preempt, ReserveOut::Release];
+        for step in steps {
+            let from = if step == ReserveOut::Preempt { own.encode() } else { 0 };
+            match self.device.reserve_out(step, own.encode(), from, false) {
+                // Preempted since the look, or not registered: there is nothing to release over this path.
+                Ok(()) | Err(ScsiError::ReservationConflict) => {}
+                Err(error) => return Err(error),
+            }
+            let holder = self.read()?.holder;
+            if holder.is_none_or(|holder| holder.key != own.encode()) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn register(&mut self, own: Key) -> Result<(), ScsiError> {

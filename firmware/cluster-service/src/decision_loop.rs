@@ -12,6 +12,7 @@ use control::cluster::{Reply, Request, Setup, SetupState, Status};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use tracing::{error, info, warn};
 
+use crate::array_paths::ArrayPaths;
 use crate::input::Input;
 use crate::media::Media;
 use crate::orders::{Hands, Job};
@@ -43,7 +44,7 @@ pub struct DecisionLoop {
     /// Who carries orders out.
     pub hands: Hands,
     /// Who reads the reservation.
-    pub reader: Sender<u32>,
+    pub array_paths: ArrayPaths,
     /// Who sends beats.
     pub media: Media,
     /// Who saves settings.
@@ -148,15 +149,15 @@ impl DecisionLoop {
     fn carry_out(&mut self, action: Action) {
         match action {
             Action::Read { number } => {
-                // The reader hangs with the array; the core counts the reading as failed by its age.
-                let _ = self.reader.try_send(number);
+                // A path hangs with the array; the core counts the reading as failed by its age.
+                self.array_paths.read(number);
             }
             Action::Beat { beat, slot } => self.media.send(beat, slot),
             Action::Run { run, order, deadline_ms } => {
                 self.hands.give(Job { run, order, deadline: now() + deadline_ms });
             }
-            // Orders carry their proofs; the slot's comes with each beat.
-            Action::Prove(_) => {}
+            // Orders carry their proofs, the slot's comes with each beat; a path that returns needs one.
+            Action::Prove(proof) => self.array_paths.proven(proof),
             Action::Suspend => {
                 warn!("the proof of the reservation has lapsed: the mail service is held still");
                 self.hold(true);

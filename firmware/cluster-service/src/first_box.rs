@@ -124,7 +124,7 @@ pub fn carry_out(
 ) -> Result<(), FirstError> {
     tell(FIRST_STEP);
     let lun = array::find(&settings.lun, Some(driver))?;
-    lun.bound_waiting();
+    lun.bound_waiting(array::PATH_TIMEOUT_S);
     let before = match lun.content() {
         Content::Blank => None,
         Content::Twinmail(header) => Some(header),

@@ -13,6 +13,7 @@
 
 mod alarm_sender;
 mod array_orders;
+mod array_paths;
 mod decision_loop;
 mod exposition;
 mod first_box;

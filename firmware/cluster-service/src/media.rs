@@ -15,7 +15,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use settings::Settings;
 use tracing::{info, warn};
 
-use crate::array_orders::LunPlace;
+use crate::array_paths::ArrayPaths;
 use crate::input::{Input, MediumReport};
 use crate::pairing::HostSide;
 use crate::settings_keeper::{SettingsKeeper, core_node};
@@ -48,7 +48,7 @@ impl Media {
     pub fn start(
         board: &Board,
         settings: &Settings,
-        lun: &LunPlace,
+        paths: &ArrayPaths,
         keeper: SettingsKeeper,
         inputs: &Sender<Input>,
     ) -> io::Result<Self> {
@@ -61,7 +61,7 @@ impl Media {
         let (array, array_out) = Newest::new();
         serial::start(&board.serial, ear(Medium::Serial), serial_out, host)?;
         private::start(&board.network.private.name, node, ear(Medium::Private), private_out)?;
-        slot::start(lun.clone(), node, ear(Medium::Array), settings.timing.beat_ms, array_out)?;
+        slot::start(paths.clone(), node, ear(Medium::Array), settings.timing.beat_ms, array_out)?;
         Ok(Self { serial, private, array })
     }
 

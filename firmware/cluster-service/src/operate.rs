@@ -9,15 +9,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use board::Board;
-use cluster::{Config, Core, Event, Preference};
+use cluster::{Config, Core, Preference};
 use control::DATA_DIR;
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::bounded;
 use ring::rand::{SecureRandom, SystemRandom};
 use settings::{Settings, SettingsFile};
 use thiserror::Error;
 use tracing::{error, info, warn};
 
-use crate::array_orders::{ArrayPath, LunPlace};
+use crate::array_orders::LunPlace;
+use crate::array_paths::ArrayPaths;
 use crate::decision_loop::DecisionLoop;
 use crate::input::{INPUTS_MAX, Input};
 use crate::mail_service::MailService;
@@ -86,6 +87,7 @@ pub fn run(board: &Board, file: SettingsFile, settings: Settings) -> Result<(), 
     let (send, inputs) = bounded(INPUTS_MAX);
     let lun =
         LunPlace { id: settings.lun.clone(), driver: board.array.driver.clone(), pair_id: settings.pair_id };
+    let array_paths = ArrayPaths::start(&lun, &send)?;
     let serving = Arc::new(AtomicBool::new(false));
     let stop = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGTERM, stop.clone())?;
@@ -95,9 +97,9 @@ pub fn run(board: &Board, file: SettingsFile, settings: Settings) -> Result<(), 
     let mut decision_loop = DecisionLoop {
         core,
         inputs,
-        hands: Hands::start(&lun, MailService::new(&settings), public_network, &send)?,
-        reader: start_reader(lun.clone(), &send)?,
-        media: Media::start(board, &settings, &lun, keeper.clone(), &send)?,
+        hands: Hands::start(array_paths.clone(), MailService::new(&settings), public_network, &send)?,
+        media: Media::start(board, &settings, &array_paths, keeper.clone(), &send)?,
+        array_paths,
         keeper,
         noticeboard,
         teller,
@@ -148,30 +150,6 @@ fn tidy_up(mut watchdog: Option<&mut Watchdog>) {
         }
     }
     reset::now("the group that a crashed cluster service left behind could not be put away");
-}
-
-/// The thread that reads the reservation; it may hang with the array.
-fn start_reader(lun: LunPlace, inputs: &Sender<Input>) -> io::Result<Sender<u32>> {
-    let (ask, asked) = bounded(1);
-    let inputs = inputs.clone();
-    let mut path = ArrayPath::new(lun);
-    thread::Builder::new().name("reservation".to_owned()).spawn(move || {
-        let mut failing = false;
-        for number in asked {
-            let reading = path.read();
-            if let Err(reason) = &reading
-                && !failing
-            {
-                warn!("the reservation cannot be read: {reason}");
-            }
-            failing = reading.is_err();
-            let event = Event::Read { number, reading: reading.ok() };
-            if inputs.send(Input::Core(event)).is_err() {
-                return;
-            }
-        }
-    })?;
-    Ok(ask)
 }
 
 fn random_u32() -> Result<u32, OperateError> {

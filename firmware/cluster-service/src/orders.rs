@@ -13,7 +13,8 @@ use cluster::{Event, Order, Step, StepFault, Time};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tracing::warn;
 
-use crate::array_orders::{ArrayPath, LunPlace};
+use crate::array_orders;
+use crate::array_paths::ArrayPaths;
 use crate::input::Input;
 use crate::mail_service::MailService;
 
@@ -44,14 +45,13 @@ pub struct Hands {
 impl Hands {
     /// Starts the threads; results come as [`Event::Done`] through `inputs`.
     pub fn start(
-        lun: &LunPlace,
+        paths: ArrayPaths,
         mail: MailService,
         public_network: Sender<Job>,
         inputs: &Sender<Input>,
     ) -> io::Result<Self> {
-        let mut path = ArrayPath::new(lun.clone());
         Ok(Self {
-            array: hand("array-orders", inputs, move |order| path.carry_out(order))?,
+            array: hand("array-orders", inputs, move |order| array_orders::carry_out(&paths, order))?,
             mail: hand("mail-orders", inputs, move |order| carry_out_mail(&mail, order))?,
             public_network,
             inputs: inputs.clone(),

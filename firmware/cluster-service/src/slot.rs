@@ -5,6 +5,7 @@
 //! the kernel keeps only this thread: the core then sees that nobody looked.
 
 use std::io;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use link::frame_in_page;
 use tracing::{info, warn};
 
-use crate::array_orders::LunPlace;
+use crate::array_paths::ArrayPaths;
 use crate::media::{Ear, Waiting};
 
 /// Between two attempts to reach a LUN that failed.
@@ -24,15 +25,23 @@ const RESCAN_AFTER: u32 = 30;
 
 /// Starts the thread of the slots.
 pub fn start(
-    lun: LunPlace,
+    paths: ArrayPaths,
     node: Node,
     ear: Ear,
     beat_ms: u32,
     outgoing: Receiver<(Waiting, HeldProof)>,
 ) -> io::Result<()> {
     let look_every = Duration::from_millis(u64::from(beat_ms));
-    let mut place =
-        Place { lun, node, ear, slots: None, next_open: Instant::now(), failures: 0, fault: None };
+    let mut place = Place {
+        paths,
+        node,
+        ear,
+        slots: None,
+        device: None,
+        next_open: Instant::now(),
+        failures: 0,
+        fault: None,
+    };
     thread::Builder::new().name("slots".to_owned()).spawn(move || {
         let mut next_look = Instant::now();
         loop {
@@ -53,10 +62,12 @@ pub fn start(
 
 /// The way to the slots, opened again after it failed.
 struct Place {
-    lun: LunPlace,
+    paths: ArrayPaths,
     node: Node,
     ear: Ear,
     slots: Option<Slots>,
+    /// The path in use.
+    device: Option<PathBuf>,
     next_open: Instant,
     failures: u32,
     fault: Option<String>,
@@ -107,11 +118,20 @@ impl Place {
     }
 
     fn open(&mut self) -> Option<&Slots> {
+        if self.device.as_deref().is_some_and(|device| !self.paths.may_try(device)) {
+            // Another path is taken before this one costs a look.
+            (self.slots, self.device) = (None, None);
+        }
         if self.slots.is_none() && Instant::now() >= self.next_open {
-            self.next_open = Instant::now() + RETRY_EVERY;
-            let opened = array::find(&self.lun.id, Some(&self.lun.driver))
-                .map_err(|error| error.to_string())
-                .and_then(|lun| Slots::open(&lun.device).map_err(|error| error.to_string()));
+            let best = self.paths.to_try().into_iter().next().map(|lun| lun.device);
+            let opened = match &best {
+                Some(device) => Slots::open(device).map_err(|error| error.to_string()),
+                None => Err("no path to the array works; check host card, cable and array".to_owned()),
+            };
+            if opened.is_err() {
+                self.next_open = Instant::now() + RETRY_EVERY;
+            }
+            self.device = best;
             match opened {
                 Ok(slots) => self.slots = Some(slots),
                 Err(fault) => self.failed(fault),
@@ -122,7 +142,9 @@ impl Place {
 
     fn failed(&mut self, fault: String) {
         self.fault = Some(fault);
-        self.slots = None;
+        (self.slots, self.device) = (None, None);
+        // With another path the next look is made at once, with the same one after a while.
+        self.next_open = Instant::now() + RETRY_EVERY;
         self.failures = self.failures.saturating_add(1);
         if self.failures.is_multiple_of(RESCAN_AFTER) {
             array::rescan_hosts();
