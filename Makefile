@@ -22,7 +22,7 @@ BENCH_PACKAGES  := postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd openssl
 FUZZ_PACKAGES   := g++
 FUZZ_TARGETS    := $(notdir $(basename $(wildcard tests/fuzz/targets/*.rs)))
 
-.PHONY: help run test test-unit test-crash test-clients test-image test-lab test-faults image binary lab-binary check bench fuzz sim prove verify clean deps deps-bench toolchain
+.PHONY: help run test test-unit test-crash test-clients test-image test-lab test-faults test-paths image binary lab-binary check bench fuzz sim prove verify clean deps deps-bench toolchain
 
 help: ## list every entry point
 	@echo 'Twinmail: two boxes, one array, one address. Entry points:'
@@ -57,6 +57,9 @@ test-lab: deps image lab-binary ## two boxes under QEMU: boot, serve, fail, take
 
 test-faults: deps image lab-binary ## every fault alone and together, each with its outage: 40 minutes
 	TWINMAIL_IMAGE=$(IMAGE) cargo test -p lab --test faults -- --test-threads=1 --nocapture
+
+test-paths: deps image lab-binary ## two cables between each box and the array, one dead or both
+	TWINMAIL_IMAGE=$(IMAGE) cargo test -p lab --test paths -- --test-threads=1 --nocapture
 
 image: deps binary ## build the box image and print what is in it
 	@cargo run --quiet -p image -- build --board $(BOARD) --binary $(BINARY) --out $(IMAGE)

@@ -112,6 +112,9 @@ fn carry_out(lab: &Arc<Lab>, request: Request, steps: &mut dyn FnMut(&str, Durat
             json!({ "box": name, "kind": kind })
         }
         Request::Heal { name, kind } => json!({ "healed": lab.heal(name, kind)? }),
+        Request::Cable { which, number, what } => {
+            json!({ "box": lab.cable_to_the_array(which, number, what)? })
+        }
         Request::StopInOrder => {
             lab.stop_in_order()?;
             json!({})

@@ -15,7 +15,7 @@ use crate::console::Console;
 use crate::error::{Doing, Result};
 use crate::lcd::Lcd;
 use crate::machine::{Machine, Power, socket};
-use crate::network;
+use crate::{network, second_path};
 use crate::parts::{BoxName, Kind, VIRTUAL_ADDRESS};
 use crate::place::{INNER_RUN, Place};
 use crate::protocol::Plan;
@@ -31,6 +31,7 @@ pub struct Lab {
     array: Mutex<Array>,
     record: Arc<Record>,
     paths: [Arc<ArrayPath>; 2],
+    second_paths: Option<[Arc<ArrayPath>; 2]>,
     stranger: Mutex<Option<Stranger>>,
     cable: Arc<SerialCable>,
     consoles: [Arc<Console>; 2],
@@ -48,6 +49,9 @@ impl Lab {
         let record = Arc::new(Record::begin(&place.array_record())?);
         let path = |name: BoxName| ArrayPath::open(name.portal(), &name.to_string(), &record);
         let paths = [path(BoxName::A)?, path(BoxName::B)?];
+        let second = |name| ArrayPath::open(second_path::portal(name), &name.to_string(), &record);
+        let second_paths =
+            if plan.paths > 1 { Some([second(BoxName::A)?, second(BoxName::B)?]) } else { None };
         ArrayPath::open(STRANGERS_PORTAL, "stranger", &record)?;
         let ends = BoxName::ALL.map(|name| socket(name, "heartbeat"));
         let cable = SerialCable::lay([&ends[0], &ends[1]], 0x5EED)?;
@@ -55,12 +59,13 @@ impl Lab {
             Ok(Arc::new(Console::plug(name, &socket(name, "console"), &place.console_log(name))?))
         };
         let lcd = |name| -> Result<_> { Ok(Arc::new(Lcd::plug(&socket(name, "lcd"))?)) };
-        let machine = |name, image: &Path| Machine::new(name, place, image, plan.boot);
+        let machine = |name, image: &Path| Machine::new(name, place, image, plan.boot, plan.paths);
         let [a, b] = BoxName::ALL;
         Ok(Self {
             array: Mutex::new(array),
             record,
             paths,
+            second_paths,
             stranger: Mutex::default(),
             cable,
             consoles: [console(a)?, console(b)?],
@@ -85,6 +90,11 @@ impl Lab {
     /// A box's path to the array.
     pub fn path(&self, name: BoxName) -> &ArrayPath {
         &self.paths[name.index()]
+    }
+
+    /// A box's second path to the array, where it has one.
+    pub fn second_path(&self, name: BoxName) -> Option<&ArrayPath> {
+        self.second_paths.as_ref().map(|paths| &*paths[name.index()])
     }
 
     /// The third initiator, where one is plugged in.

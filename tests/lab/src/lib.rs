@@ -35,6 +35,7 @@ pub mod protocol;
 pub mod qmp;
 pub mod replay;
 pub mod screen;
+pub mod second_path;
 pub mod serial_cable;
 pub mod tape;
 pub mod terminal;

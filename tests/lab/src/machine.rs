@@ -18,7 +18,7 @@ use crate::network::{private_tap, public_tap};
 use crate::parts::BoxName;
 use crate::place::{INNER_RUN, Place};
 use crate::qmp::Qmp;
-use crate::tool;
+use crate::{second_path, tool};
 
 /// Memory of a box.
 const MEMORY_MIB: u32 = 768;
@@ -65,6 +65,7 @@ pub struct Machine {
     place: Place,
     image: PathBuf,
     boot: Boot,
+    paths: u8,
     /// What the clock is wrong by at the next start, in seconds.
     clock_error_s: AtomicU64,
     running: Mutex<Option<Running>>,
@@ -79,12 +80,13 @@ struct Running {
 
 impl Machine {
     /// A box without power. Its disk is copied from the image where it is missing.
-    pub fn new(name: BoxName, place: &Place, image: &Path, boot: Boot) -> Result<Self> {
+    pub fn new(name: BoxName, place: &Place, image: &Path, boot: Boot, paths: u8) -> Result<Self> {
         let machine = Self {
             name,
             place: place.clone(),
             image: image.to_owned(),
             boot,
+            paths,
             clock_error_s: AtomicU64::new(0),
             running: Mutex::default(),
         };
@@ -238,7 +240,7 @@ impl Machine {
         self.find_lun()
     }
 
-    fn execute(&self, command: &str, arguments: Value) -> Result<Value> {
+    pub(crate) fn execute(&self, command: &str, arguments: Value) -> Result<Value> {
         let mut running = self.lock();
         if !is_on(&mut running) {
             return Err(LabError::PowerOff(self.name));
@@ -285,6 +287,15 @@ impl Machine {
         ));
         if array_connected {
             add("-device scsi-block,id=lun,drive=array,bus=hba.0".into());
+        }
+        if self.paths > 1 {
+            add("-device virtio-scsi-pci,id=hba-2,addr=07.0".into());
+            add(format!(
+                "-blockdev driver=iscsi,node-name=array-2,transport=tcp,portal={}:{PORTAL_PORT},target={TARGET},lun=1,initiator-name={},timeout={ARRAY_TIMEOUT_S}",
+                second_path::portal(name),
+                initiator(name)
+            ));
+            add("-device scsi-block,id=lun-2,drive=array-2,bus=hba-2.0".into());
         }
         list.extend(["-blockdev".into(), file_blockdev("system", &self.place.disk(name), false)]);
         list.extend(["-device", "virtio-blk-pci,drive=system,addr=06.0"].map(String::from));

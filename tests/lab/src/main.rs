@@ -17,6 +17,7 @@ use lab::machine::Boot;
 use lab::parts::{BoxName, Kind, PORTS_BASE, Which};
 use lab::place::{Place, project_root};
 use lab::protocol::{Line, Plan, Reply, Request, ask};
+use lab::second_path::Cable;
 use lab::verify::strain::be_busy;
 use lab::verify::{self, Task};
 use lab::{daemon, glass, namespaces, screen, terminal};
@@ -43,6 +44,9 @@ struct Bench {
     /// The forwarded loopback ports are this plus 525, 587, 465, 143, 993, 110 and 995
     #[arg(long, default_value_t = PORTS_BASE)]
     ports_base: u16,
+    /// Cables between each box and the array
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+    paths: u8,
     /// Forget disks and array of an earlier lab
     #[arg(long)]
     fresh: bool,
@@ -81,6 +85,15 @@ enum Order {
         /// Heal it after so many seconds
         #[arg(long = "for", value_name = "SECONDS")]
         seconds: Option<f64>,
+    },
+    /// Cut, hang or plug one array cable: cargo lab cable active 1 cut
+    Cable {
+        /// Of which box
+        which: Which,
+        /// The first or the second
+        number: u8,
+        /// What
+        what: Cable,
     },
     /// Put right what was broken, all of it or part of it
     Heal {
@@ -207,6 +220,10 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             println!("{}", if json { report.to_string() } else { screen::status(&report) });
         }
         Order::Fault { which, kind, seconds } => fault(&place, which, kind, seconds)?,
+        Order::Cable { which, number, what } => {
+            let answer = ask(&place, &Request::Cable { which, number, what })?;
+            println!("box {}: array cable {number}: {what:?}", answer["box"].as_str().unwrap_or("?"));
+        }
         Order::Heal { name, kind } => {
             let answer = ask(&place, &Request::Heal { name, kind })?;
             let healed = answer["healed"].as_array().map_or(0, Vec::len);
@@ -260,7 +277,7 @@ fn plan(instance: &str, bench: &Bench) -> Result<Plan> {
         Some(image) => std::path::absolute(image).doing(|| "the image's folder has no path".into())?,
         None => project_root()?.join("target/image"),
     };
-    Ok(Plan { instance: instance.into(), image, boot: bench.boot, ports_base: bench.ports_base })
+    Ok(Plan { instance: instance.into(), image, boot: bench.boot, ports_base: bench.ports_base, paths: bench.paths })
 }
 
 fn up(instance: &str, place: &Place, bench: Bench, boxes: u8, foreground: bool, bare: bool) -> Result<()> {

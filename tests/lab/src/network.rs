@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use crate::array::STRANGERS_PORTAL;
 use crate::error::Result;
 use crate::parts::{BoxName, HOST_ADDRESS, VIRTUAL_ADDRESS};
-use crate::tool;
+use crate::{second_path, tool};
 
 /// Name of whoever uses an address that is not theirs.
 const STRANGER: &str = "stranger";
@@ -33,7 +33,9 @@ pub fn lay() -> Result<()> {
     let _ = writeln!(script, "addr add fd77::1/64 dev public nodad");
     let _ = writeln!(script, "addr add {STRANGERS_PORTAL}/32 dev lo");
     for name in BoxName::ALL {
-        let _ = writeln!(script, "addr add {}/32 dev lo", name.portal());
+        for portal in [name.portal(), second_path::portal(name)] {
+            let _ = writeln!(script, "addr add {portal}/32 dev lo");
+        }
         for (tap, bridge) in [(public_tap(name), "public"), (private_tap(name), "private")] {
             let _ = writeln!(script, "tuntap add mode tap name {tap}");
             let _ = writeln!(script, "link set {tap} master {bridge} up");

@@ -15,6 +15,7 @@ use crate::lcd::{Glass, Key};
 use crate::machine::Boot;
 use crate::parts::{BoxName, Kind, Which};
 use crate::place::Place;
+use crate::second_path::Cable;
 
 /// What a lab is made of; fixed while it runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,6 +28,8 @@ pub struct Plan {
     pub boot: Boot,
     /// See [`crate::parts::PORTS_BASE`].
     pub ports_base: u16,
+    /// Cables between each box and the array, 1 or 2.
+    pub paths: u8,
 }
 
 /// What the command line asks for.
@@ -64,6 +67,15 @@ pub enum Request {
         name: Option<BoxName>,
         /// Only this.
         kind: Option<Kind>,
+    },
+    /// Do something to one array cable of a box.
+    Cable {
+        /// Of which box.
+        which: Which,
+        /// The first or the second.
+        number: u8,
+        /// What.
+        what: Cable,
     },
     /// Press both power buttons and wait until both boxes are off.
     StopInOrder,

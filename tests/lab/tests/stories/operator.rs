@@ -48,13 +48,18 @@ pub fn bench(name: &str, boot: Boot) -> Operator {
 
 /// The same with an image of its own.
 pub fn bench_of(name: &str, boot: Boot, image: &Path) -> Operator {
+    bench_with(name, boot, image, 1)
+}
+
+/// The same with one or two cables between each box and the array.
+pub fn bench_with(name: &str, boot: Boot, image: &Path, paths: u8) -> Operator {
     let place = Place::of(name).unwrap();
     let began = Instant::now();
     while client::is_running(&place) && began.elapsed() < Duration::from_secs(10) {
         sleep(Duration::from_millis(100));
     }
     let start = |ports_base| {
-        let plan = Plan { instance: name.into(), image: image.to_owned(), boot, ports_base };
+        let plan = Plan { instance: name.into(), image: image.to_owned(), boot, ports_base, paths };
         let owner = Owner::start(env!("CARGO_BIN_EXE_lab").as_ref(), &plan, true)?;
         Ok::<_, LabError>(Operator { place: place.clone(), ports_base, _owner: owner })
     };
@@ -71,11 +76,16 @@ pub fn bench_of(name: &str, boot: Boot, image: &Path) -> Operator {
 
 /// The pair that all stories of a file share; whole when a story begins.
 pub fn whole_pair() -> &'static Operator {
+    pair_with("test-pair", 1)
+}
+
+/// The same with one or two cables between each box and the array.
+pub fn pair_with(name: &str, paths: u8) -> &'static Operator {
     static PAIR: OnceLock<Operator> = OnceLock::new();
     let mut first = false;
     let pair = PAIR.get_or_init(|| {
         first = true;
-        let operator = bench("test-pair", Boot::Kernel);
+        let operator = bench_with(name, Boot::Kernel, &image(), paths);
         PAIR_PORTS.set(operator.ports_base).unwrap();
         client::ask_aloud(&operator.place, &Request::Up { boxes: BoxName::ALL.to_vec() }).unwrap();
         operator
