@@ -15,11 +15,11 @@ use crate::console::Console;
 use crate::error::{Doing, Result};
 use crate::lcd::Lcd;
 use crate::machine::{Machine, Power, socket};
-use crate::{network, second_path};
 use crate::parts::{BoxName, Kind, VIRTUAL_ADDRESS};
 use crate::place::{INNER_RUN, Place};
 use crate::protocol::Plan;
 use crate::serial_cable::SerialCable;
+use crate::{network, second_path};
 
 /// Everything on the bench.
 #[derive(Debug)]

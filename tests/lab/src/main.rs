@@ -277,7 +277,13 @@ fn plan(instance: &str, bench: &Bench) -> Result<Plan> {
         Some(image) => std::path::absolute(image).doing(|| "the image's folder has no path".into())?,
         None => project_root()?.join("target/image"),
     };
-    Ok(Plan { instance: instance.into(), image, boot: bench.boot, ports_base: bench.ports_base, paths: bench.paths })
+    Ok(Plan {
+        instance: instance.into(),
+        image,
+        boot: bench.boot,
+        ports_base: bench.ports_base,
+        paths: bench.paths,
+    })
 }
 
 fn up(instance: &str, place: &Place, bench: Bench, boxes: u8, foreground: bool, bare: bool) -> Result<()> {

@@ -42,9 +42,10 @@ fn told(status: &Value, name: BoxName) -> Option<()> {
     alarms(status, name).contains(&"array_path").then_some(())
 }
 
-/// Breaks each cable of the active box in turn; mail goes on at the same box.
-fn one_cable_at_a_time(what: Cable) {
+#[test]
+fn one_dead_array_cable_does_not_move_the_group() {
     let pair = pair();
+    let what = Cable::Cut;
     for number in 1..=2 {
         let before = pair.status();
         let owner = active(&before).unwrap();
@@ -66,13 +67,19 @@ fn one_cable_at_a_time(what: Cable) {
 }
 
 #[test]
-fn one_dead_array_cable_does_not_move_the_group() {
-    one_cable_at_a_time(Cable::Cut);
-}
-
-#[test]
-fn one_stalled_array_cable_does_not_move_the_group() {
-    one_cable_at_a_time(Cable::Hang);
+fn one_stalled_array_cable_of_the_box_that_stands_by_is_an_alarm_and_no_more() {
+    let pair = pair();
+    let before = pair.status();
+    let owner = active(&before).unwrap();
+    let other = owner.other();
+    cable(pair, Which::from(other), 1, Cable::Hang);
+    pair.wait("the alarm", SOON, |status| told(status, other));
+    pair.watch("service on the same box", LONG_ENOUGH, |status| {
+        active(status) == Some(owner) && epoch(status) == epoch(&before)
+    });
+    assert!(alarms(&pair.status(), other).iter().all(|code| *code != "not_ready"), "it could still take");
+    cable(pair, Which::from(other), 1, Cable::Plug);
+    pair.wait("the end of the alarm", MINUTE, |status| told(status, other).is_none().then_some(()));
 }
 
 #[test]
