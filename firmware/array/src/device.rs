@@ -86,11 +86,13 @@ pub struct Device {
 }
 
 impl Device {
-    /// Opens the device node at `path`; this writes nothing.
+    /// Opens the device node at `path` for commands; this writes nothing.
+    ///
+    /// For reading only: the kernel refuses to open a write protected disk in any other way, and commands of
+    /// a caller with CAP_SYS_RAWIO pass all the same.
     pub fn open(path: &Path) -> Result<Self, ScsiError> {
         let file = OpenOptions::new()
             .read(true)
-            .write(true)
             .custom_flags(libc::O_NONBLOCK)
             .open(path)
             .map_err(|source| ScsiError::Device { path: path.to_owned(), source })?;

@@ -142,6 +142,7 @@ impl Lun {
     pub fn data_partition(&self, within: Duration) -> Result<PathBuf, LunError> {
         let partition = PathBuf::from(format!("{}2", self.device.display()));
         let reread = |source| LunError::Reread { device: self.device.clone(), source };
+        self.look_at_protection_again();
         let device = fs::File::open(&self.device).map_err(reread)?;
         crate::kernel::reread_partitions(&device).map_err(reread)?;
         let deadline = Instant::now() + within;
@@ -152,6 +153,23 @@ impl Lun {
             thread::sleep(LOOK_INTERVAL);
         }
         Ok(partition)
+    }
+
+    /// The kernel asks a disk once whether it is write protected, and believes that until it is told to look
+    /// again. An array that takes writes again would stay read-only for this box for ever.
+    fn look_at_protection_again(&self) {
+        let directory = Path::new(SYS_BLOCK).join(self.name());
+        if read(&directory.join("ro")) != "1" {
+            return;
+        }
+        if let Err(error) = fs::write(directory.join("device/rescan"), "1") {
+            tracing::warn!("{} cannot be looked at again: {error}", directory.display());
+        }
+        if read(&directory.join("ro")) == "1" {
+            tracing::warn!("the array says that {} is write protected", self.device.display());
+        } else {
+            tracing::info!("{} is no longer write protected", self.device.display());
+        }
     }
 
     fn name(&self) -> String {
