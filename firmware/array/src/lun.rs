@@ -47,6 +47,9 @@ pub enum LunError {
     /// Its partitions do not show.
     #[error("the partition {0} of the LUN did not appear; the LUN may have been changed elsewhere")]
     NoPartition(PathBuf),
+    /// The array takes no writes.
+    #[error("the array says that {0} is write protected; allow writing in the array's own settings")]
+    WriteProtected(PathBuf),
     /// The kernel refuses to look again.
     #[error("the partition table of {device} cannot be read again: {source}")]
     Reread {
@@ -142,7 +145,7 @@ impl Lun {
     pub fn data_partition(&self, within: Duration) -> Result<PathBuf, LunError> {
         let partition = PathBuf::from(format!("{}2", self.device.display()));
         let reread = |source| LunError::Reread { device: self.device.clone(), source };
-        self.look_at_protection_again();
+        self.check_protection()?;
         let device = fs::File::open(&self.device).map_err(reread)?;
         crate::kernel::reread_partitions(&device).map_err(reread)?;
         let deadline = Instant::now() + within;
@@ -155,21 +158,30 @@ impl Lun {
         Ok(partition)
     }
 
-    /// The kernel asks a disk once whether it is write protected, and believes that until it is told to look
-    /// again. An array that takes writes again would stay read-only for this box for ever.
-    fn look_at_protection_again(&self) {
+    /// Whether the array lets this box write at all, reservations aside.
+    ///
+    /// The kernel asks a disk once whether it is write protected, refuses to open it for writing, and
+    /// believes that until it is told to look again; so it is told. An array that takes writes again would
+    /// stay read-only for this box for ever. A box that is not registered may get no answer (SPC-4 5.12.1),
+    /// so ask this after the fence.
+    pub fn check_protection(&self) -> Result<(), LunError> {
         let directory = Path::new(SYS_BLOCK).join(self.name());
-        if read(&directory.join("ro")) != "1" {
-            return;
+        // Its `ro` in sysfs says less: it is cleared when the array refuses the question.
+        let is_protected = || {
+            let opened = fs::OpenOptions::new().read(true).write(true).open(&self.device);
+            opened.is_err_and(|error| error.raw_os_error() == Some(libc::EROFS))
+        };
+        if !is_protected() {
+            return Ok(());
         }
         if let Err(error) = fs::write(directory.join("device/rescan"), "1") {
             tracing::warn!("{} cannot be looked at again: {error}", directory.display());
         }
-        if read(&directory.join("ro")) == "1" {
-            tracing::warn!("the array says that {} is write protected", self.device.display());
-        } else {
-            tracing::info!("{} is no longer write protected", self.device.display());
+        if is_protected() {
+            return Err(LunError::WriteProtected(self.device.clone()));
         }
+        tracing::info!("{} is no longer write protected", self.device.display());
+        Ok(())
     }
 
     fn name(&self) -> String {

@@ -4,7 +4,7 @@
 //! owner's slot ticks: the other box is not registered, and the array refuses its writes.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cluster::Node;
 use thiserror::Error;
@@ -42,6 +42,9 @@ pub fn is_fenced(error: &io::Error) -> bool {
 #[derive(Debug)]
 pub struct Slots {
     pages: Pages,
+    /// Opened with the first write: a disk that the kernel takes for write protected can still be read.
+    writing: Option<Pages>,
+    device: PathBuf,
 }
 
 impl Slots {
@@ -50,7 +53,7 @@ impl Slots {
     /// The whole LUN is opened and not its partition: an open partition would keep the kernel from
     /// reading the partition table again.
     pub fn open(device: &Path) -> Result<Self, SlotError> {
-        Ok(Self { pages: Pages::open(device, true)? })
+        Ok(Self { pages: Pages::open(device, false)?, writing: None, device: device.to_owned() })
     }
 
     /// What the slot of `node` holds now, on the array.
@@ -59,10 +62,14 @@ impl Slots {
     }
 
     /// Writes `bytes` to the slot of `node`, filled up with zeros.
-    pub fn write(&self, node: Node, bytes: &[u8]) -> Result<(), SlotError> {
+    pub fn write(&mut self, node: Node, bytes: &[u8]) -> Result<(), SlotError> {
         let mut page = Page::zero();
         page.0.get_mut(..bytes.len()).ok_or(SlotError::TooLong(bytes.len()))?.copy_from_slice(bytes);
-        Ok(self.pages.write(slot_offset(node), &page)?)
+        let pages = match &mut self.writing {
+            Some(pages) => pages,
+            none => none.insert(Pages::open(&self.device, true)?),
+        };
+        Ok(pages.write(slot_offset(node), &page)?)
     }
 }
 
@@ -74,7 +81,8 @@ mod tests {
     fn each_box_has_its_own_page() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(4 << 20).unwrap();
-        let slots = Slots { pages: Pages::of(file) };
+        let writing = Some(Pages::of(file.try_clone().unwrap()));
+        let mut slots = Slots { pages: Pages::of(file), writing, device: PathBuf::new() };
         slots.write(Node::A, b"alpha").unwrap();
         slots.write(Node::B, b"beta").unwrap();
         slots.write(Node::A, b"a").unwrap();

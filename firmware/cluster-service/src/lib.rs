@@ -29,6 +29,7 @@ mod operation;
 mod orders;
 mod outage;
 mod pairing;
+mod panel_watch;
 mod peer_link;
 mod private;
 mod probe;

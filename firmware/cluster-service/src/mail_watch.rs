@@ -178,7 +178,7 @@ impl Watch {
 }
 
 /// What process `pid` has done by now (proc(5)); none if it is gone.
-fn pulse(pid: u32) -> Option<Pulse> {
+pub fn pulse(pid: u32) -> Option<Pulse> {
     let mut pulse = Pulse::default();
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
     for task in tasks.flatten().take(THREADS_MAX) {

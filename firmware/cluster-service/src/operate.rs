@@ -28,7 +28,7 @@ use crate::settings_keeper::{SettingsKeeper, core_node};
 use crate::status::Noticeboard;
 use crate::teller::Teller;
 use crate::watchdog::Watchdog;
-use crate::{mail_watch, public_network, requests, reset};
+use crate::{mail_watch, panel_watch, public_network, requests, reset};
 
 /// How long what a crashed cluster service left behind may take to be put away.
 const TIDY_LIMIT: Duration = Duration::from_secs(10);
@@ -112,6 +112,7 @@ pub fn run(board: &Board, file: SettingsFile, settings: Settings) -> Result<(), 
         held: None,
     };
     mail_watch::start(serving, &send)?;
+    panel_watch::start()?;
     requests::listen(Path::new(control::CLUSTER_SOCKET), send, Input::Asked)?;
     decision_loop.run();
     Ok(())

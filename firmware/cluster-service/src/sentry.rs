@@ -28,7 +28,7 @@ pub struct Pulse {
 
 impl Pulse {
     /// Whether the process came forward since `before`, or was kept from it by somebody else.
-    fn is_life_since(self, before: Self) -> bool {
+    pub fn is_life_since(self, before: Self) -> bool {
         self.ran > before.ran || self.waited > before.waited || self.in_disk
     }
 }

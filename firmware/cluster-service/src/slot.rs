@@ -117,27 +117,27 @@ impl Place {
         self.ear.tell(Event::SlotsRead { started, own, peer });
     }
 
-    fn open(&mut self) -> Option<&Slots> {
+    fn open(&mut self) -> Option<&mut Slots> {
         if self.device.as_deref().is_some_and(|device| !self.paths.may_try(device)) {
             // Another path is taken before this one costs a look.
             (self.slots, self.device) = (None, None);
         }
         if self.slots.is_none() && Instant::now() >= self.next_open {
-            let best = self.paths.to_try().into_iter().next().map(|lun| lun.device);
+            let best = self.paths.to_try().into_iter().next();
             let opened = match &best {
-                Some(device) => Slots::open(device).map_err(|error| error.to_string()),
+                Some(lun) => Slots::open(&lun.device).map_err(|error| error.to_string()),
                 None => Err("no path to the array works; check host card, cable and array".to_owned()),
             };
             if opened.is_err() {
                 self.next_open = Instant::now() + RETRY_EVERY;
             }
-            self.device = best;
+            self.device = best.map(|lun| lun.device);
             match opened {
                 Ok(slots) => self.slots = Some(slots),
                 Err(fault) => self.failed(fault),
             }
         }
-        self.slots.as_ref()
+        self.slots.as_mut()
     }
 
     fn failed(&mut self, fault: String) {
