@@ -149,7 +149,7 @@ impl Request {
     /// Node of the device, whose number the kernel gave (`huge_encode_dev`).
     fn node(&self) -> PathBuf {
         let number = self.u32_at(DEVICE_AT);
-        let minor = (number & 0xFF) | ((number >> 12) & 0xFFF_00);
+        let minor = (number & 0xFF) | ((number >> 12) & 0x000F_FF00);
         PathBuf::from(format!("/dev/dm-{minor}"))
     }
 

@@ -31,7 +31,7 @@ const ROUND_MAX: usize = 64;
 const STOP_LIMIT: Duration = Duration::from_secs(14);
 /// How long a box that goes down tells the other one that the group is released, if that one does not
 /// take it before: some beats, on every medium.
-const ANNOUNCE_RELEASE: Duration = Duration::from_millis(1_000);
+const ANNOUNCE_RELEASE: Duration = Duration::from_secs(1);
 /// Most commands whose answers are awaited; the core answers each in the same call.
 const PENDING_MAX: usize = 64;
 

@@ -82,9 +82,9 @@ fn listen_at(at: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     // The address may come later than this thread.
     if at.is_ipv4() {
-        socket.set_freebind_v4(true)?
+        socket.set_freebind_v4(true)?;
     } else {
-        socket.set_freebind_v6(true)?
+        socket.set_freebind_v6(true)?;
     }
     socket.bind(&at.into())?;
     socket.listen(8)?;

@@ -22,7 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Between two attempts to set up a card that is not there.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// How long a stranger on a virtual address stays an alarm after it was last heard.
-const STRANGER_STAYS: Duration = Duration::from_secs(60);
+const STRANGER_STAYS: Duration = Duration::from_mins(1);
 
 /// What the public network needs to know.
 #[derive(Debug, Clone)]

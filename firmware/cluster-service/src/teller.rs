@@ -172,7 +172,7 @@ impl Teller {
         match news {
             News::WhatHaveWe { answer } => drop(answer.try_send(self.book.peers_newest())),
             News::Asked { have, answer } => {
-                drop(answer.try_send(Box::new(self.report(have, noticeboard, now))))
+                drop(answer.try_send(Box::new(self.report(have, noticeboard, now))));
             }
             News::Rehearsed(rehearsal) => self.rehearsal = Some(rehearsal),
             News::Operation(operation) => {

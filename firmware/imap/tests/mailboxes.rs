@@ -100,7 +100,7 @@ async fn append_in_its_ways() {
     let fetched = client.ok("FETCH 1:2 (FLAGS INTERNALDATE)").await;
     assert!(fetched.untagged[0].starts_with("* 1 FETCH (FLAGS (\\Seen "), "{fetched:?}");
     assert!(fetched.untagged[0].contains("$Label"));
-    assert!(fetched.untagged[1].contains("INTERNALDATE \"17-Jul-1996 09:44:25 +0000\""), "{fetched:?}");
+    assert!(fetched.untagged[1].contains("INTERNALDATE \"17-Jul-1996 02:44:25 -0700\""), "{fetched:?}");
 
     // To the selected mailbox: the client hears of it before the end of the command.
     let three = client.append("INBOX", "", "Subject: three\r\n\r\n").await;

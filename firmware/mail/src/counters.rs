@@ -101,7 +101,7 @@ pub(crate) fn count(counter: &AtomicU64, more: u64) {
 
 impl Counters {
     /// Counts a refusal by the first digit of its code (RFC 5321 4.2.1).
-    pub(crate) fn refused(&self, refusal: &smtp::server::Refusal) {
+    pub(crate) fn refused(&self, refusal: smtp::server::Refusal) {
         let for_now = refusal.reply().code < 500;
         count(if for_now { &self.refused_for_now } else { &self.refused_for_good }, 1);
     }

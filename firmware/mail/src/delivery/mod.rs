@@ -72,7 +72,7 @@ impl DeliveryDesk {
             && !self.owns(account, &sender.to_string())?
         {
             count(&self.counters.recipients_refused, 1);
-            self.counters.refused(&Refusal::SenderNotYours);
+            self.counters.refused(Refusal::SenderNotYours);
             tracing::info!("{account} may not send as <{sender}>");
             return Err(Refusal::SenderNotYours);
         }
@@ -175,7 +175,7 @@ impl DeliveryDesk {
             }
             Err(refusal) => {
                 count(&self.counters.messages_refused, 1);
-                self.counters.refused(&refusal);
+                self.counters.refused(refusal);
                 tracing::info!(
                     "smtp {id} from {peer} {by} sender <{sender}> {bytes} bytes: {}",
                     refusal.reply()

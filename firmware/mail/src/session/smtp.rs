@@ -174,7 +174,7 @@ impl Shell {
                 .map(Answer::Recipient)
                 .inspect_err(|refusal| {
                     count(&self.shared.counters.recipients_refused, 1);
-                    self.shared.counters.refused(refusal);
+                    self.shared.counters.refused(*refusal);
                     tracing::info!(
                         "smtp {} from {}: <{recipient}> refused: {}",
                         self.id,

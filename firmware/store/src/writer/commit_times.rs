@@ -67,7 +67,7 @@ mod tests {
     fn a_commit_counts_in_every_bucket_that_holds_it() {
         let times = CommitTimes::default();
         times.note(Duration::from_micros(300));
-        times.note(Duration::from_secs(60));
+        times.note(Duration::from_mins(1));
         let counts = times.read();
         assert_eq!((counts.count, counts.sum_us), (2, 60_000_300));
         assert_eq!(counts.buckets[0], (250, 0));
