@@ -25,6 +25,8 @@ use crate::{
     mailbox, reserve, schema, snapshots,
 };
 
+/// Reads of the database at a time.
+const READERS: usize = 4;
 /// Times a body is looked for again when it has been moved while it was read.
 const READ_ATTEMPTS: usize = 3;
 
@@ -91,7 +93,7 @@ impl Store {
         };
         let text = TextIndex::start(dir, &database, &shared.files, &shared.texts);
         let writer = Writer::start(dir, database, shared.clone())?;
-        let readers = Readers::open(&path)?;
+        let readers = Readers::open(READERS, move || schema::open_reader(&path))?;
         let claimed = Mutex::default();
         Ok(Self {
             inner: Arc::new(Inner {

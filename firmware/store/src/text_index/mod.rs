@@ -90,12 +90,12 @@ impl TextIndex {
         intake: &Arc<Intake>,
     ) -> Result<Self, StoreError> {
         let writer = database::open(dir, mail)?;
-        let connections = (0..READERS).map(|_| database::open_reader(dir)).collect::<Result<_, _>>()?;
+        let folder = dir.to_owned();
+        let readers = Readers::open(READERS, move || database::open_reader(&folder))?;
         let next_body = crate::schema::meta(mail, "next_body")?.unwrap_or(1) as u64;
         intake.committed(next_body);
         let thread = indexer::start(dir, writer, Arc::clone(files), Arc::clone(intake))?;
-        let readers = Some(Readers::of(connections));
-        Ok(Self { intake: Arc::clone(intake), readers, thread: Some(thread) })
+        Ok(Self { intake: Arc::clone(intake), readers: Some(readers), thread: Some(thread) })
     }
 
     fn judge(&self, plans: &[TextPlan], bodies: &[BodyId]) -> Result<Vec<Vec<Verdict>>, StoreError> {
