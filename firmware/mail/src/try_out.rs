@@ -161,7 +161,8 @@ impl Options {
              read: curl -k --user '{account}:{}' 'imaps://{host}:{}/INBOX;UID=1'\n\
              certificate (signed by itself), SHA-256:\n  {}\n\
              administer: twinmail --data {} account add somebody@{} (and: help)\n\
-             mail stays in {}; Ctrl-C ends it.",
+             mail stays in {}\n\
+             Ctrl-C ends it.",
             self.domain,
             ports.smtp,
             ports.submission,

@@ -21,6 +21,8 @@ pub const PASSWORD: &str = "twinmail-demo";
 pub const ACCOUNT: &str = "demo@example.test";
 /// Ports are these on every service.
 pub const PORT_BASE: u16 = 2_000;
+/// Longest time the service may take to say that it is ready.
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 /// Longest time a client may take.
 const CLIENT_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -125,7 +127,10 @@ fn spawn(address: IpAddr, folder: &Path) -> Child {
         .expect("the service can be started");
     let output = process.stdout.take().expect("its output is a pipe");
     let mut lines = BufReader::new(output).lines().map_while(Result::ok);
-    let ready = lines.any(|line| line.starts_with("Ctrl-C ends it"));
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || tell.send(lines.any(|line| line.starts_with("Ctrl-C ends it"))));
+    // A service that runs and says nothing must not hold the tests for ever.
+    let ready = told.recv_timeout(START_TIMEOUT).unwrap_or(false);
     let log = || std::fs::read_to_string(folder.join("service.log")).unwrap_or_default();
     assert!(ready, "the service did not start:\n{}", log());
     process
