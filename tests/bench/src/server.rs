@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::work::login_as;
+
 /// Accounts `1u` to `NNu` that every server has.
 pub const ACCOUNTS: usize = 1_000;
 /// Accounts where each password costs real work.
@@ -69,7 +71,17 @@ impl Server {
             roots: vec![child.id()],
             kept: Kept::Ours { child, folder },
         };
-        server.started()
+        let server = server.started()?;
+        // It listens before the last of its many accounts is made.
+        let end = Instant::now() + START_WAIT;
+        while let Err(reason) = login_as(&server, accounts - 1) {
+            if Instant::now() > end {
+                server.stop();
+                return Err(reason);
+            }
+            sleep(Duration::from_millis(100));
+        }
+        Ok(server)
     }
 
     /// Starts Postfix and Dovecot with Debian's defaults: every message is synced.

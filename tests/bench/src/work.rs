@@ -286,7 +286,8 @@ fn user(index: usize) -> String {
     format!("{}u@{DOMAIN}", index % ACCOUNTS + 1)
 }
 
-fn login_as(server: &Server, index: usize) -> Result<Connection, String> {
+/// An IMAP session of the account with this index, logged in.
+pub fn login_as(server: &Server, index: usize) -> Result<Connection, String> {
     let mut imap = Connection::open(server.imap)?;
     imap.imap(&format!("LOGIN {} {PASSWORD}", user(index)))?;
     Ok(imap)
