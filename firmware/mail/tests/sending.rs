@@ -88,7 +88,8 @@ fn mail_waits_for_a_smarthost_that_is_down_and_can_be_retried_and_dropped() {
     let waiting = queue(&house);
     assert_eq!(waiting.len(), 2);
     assert!(waiting[0].last_error.as_deref().is_some_and(|error| error.contains("refused")), "{waiting:?}");
-    assert!((50..90).contains(&waiting[0].next_s));
+    // The first wait, 60 s and up to a quarter more, less what has passed since: not the second one.
+    assert!((1..=75).contains(&waiting[0].next_s), "{waiting:?}");
 
     assert_eq!(order(&house, drop_one(waiting[0].id)), queue::Reply::Changed { recipients: 1 });
     house.wait_for("alice", &format!("Final-Recipient: rfc822; {}", waiting[0].recipient));

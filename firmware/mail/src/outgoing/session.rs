@@ -115,7 +115,8 @@ impl Session {
     /// One message.
     async fn step(&mut self) -> Result<Went, StoreError> {
         let worker = self.worker.clone();
-        let items = worker.store.queue_claim(&self.destination, unix_ms(), RECIPIENTS_MAX)?;
+        let began_ms = unix_ms();
+        let items = worker.store.queue_claim(&self.destination, began_ms, RECIPIENTS_MAX)?;
         let Some(first) = items.first() else { return Ok(Went::Idle) };
         let claims = Claims { worker: &worker, ids: items.iter().map(|item| item.id).collect() };
         if worker.store.domain(&self.destination).is_ok_and(|domain| domain.is_some()) {
@@ -125,24 +126,32 @@ impl Session {
         }
         let demand = if first.envelope.require_tls { Demand::Verified } else { Demand::Nothing };
         let went = match self.prepare(demand).await {
-            Ok(()) => self.send(&items, demand).await?,
-            Err(reply) => self.unreachable(&items, &reply).await?,
+            Ok(()) => self.send(&items, demand, began_ms).await?,
+            Err(reply) => self.unreachable(&items, &reply, began_ms).await?,
         };
         drop(claims);
         Ok(went)
     }
 
-    /// Nobody there: for these recipients, and if it may pass, for the destination.
-    async fn unreachable(&mut self, items: &[DueItem], reply: &Reply) -> Result<Went, StoreError> {
+    /// Nobody there: for these recipients, and if it may pass, for the destination. Sessions that
+    /// knocked at the same time met one failure, not several in a row.
+    async fn unreachable(
+        &mut self,
+        items: &[DueItem],
+        reply: &Reply,
+        began_ms: u64,
+    ) -> Result<Went, StoreError> {
         let now_ms = unix_ms();
         let (verdict, state) = if reply.is_permanent() {
             (Verdict::Refused(reply.clone()), None)
         } else {
             let known = self.worker.store.queue_destination(&self.destination)?.unwrap_or_default();
-            let failures = known.failures.saturating_add(1);
+            let counted = known.failures > 0 && known.not_before_ms > began_ms;
+            let failures = if counted { known.failures } else { known.failures.saturating_add(1) };
+            let until_ms = now_ms + schedule::host_wait_s(failures, random()) * 1000;
             let state = DestinationState {
                 name: self.destination.clone(),
-                not_before_ms: now_ms + schedule::host_wait_s(failures, random()) * 1000,
+                not_before_ms: if counted { known.not_before_ms } else { until_ms },
                 failures,
                 last_error: Some(reply.to_string()),
             };
@@ -158,7 +167,7 @@ impl Session {
 
     /// Sends one message to its recipients, in as many pieces as the server wants, and settles each
     /// piece as soon as it has been answered.
-    async fn send(&mut self, items: &[DueItem], demand: Demand) -> Result<Went, StoreError> {
+    async fn send(&mut self, items: &[DueItem], demand: Demand, began_ms: u64) -> Result<Went, StoreError> {
         let Some(first) = items.first() else { return Ok(Went::Idle) };
         let _room = self.worker.room(first.body.length).await;
         let body = self.worker.read(first).await?;
@@ -170,7 +179,7 @@ impl Session {
                 Ok(tried) => tried,
                 Err(reply) => {
                     let rest: Vec<DueItem> = open.into_iter().cloned().collect();
-                    return self.unreachable(&rest, &reply).await;
+                    return self.unreachable(&rest, &reply, began_ms).await;
                 }
             };
             if !tried.reached {

@@ -163,6 +163,12 @@ impl Line {
     }
 }
 
+/// Puts `sender` into the From field, the first of the text.
+fn write_from(text: &mut Vec<u8>, sender: &str) {
+    let end = text.iter().position(|octet| *octet == b'\r').unwrap_or(0);
+    text.splice(..end, format!("From: <{sender}>").into_bytes());
+}
+
 async fn send(
     kind: Kind,
     target: &Target,
@@ -199,7 +205,11 @@ async fn send(
     if !go.starts_with('3') {
         return Err(format!("DATA: {}", go.trim_end()));
     }
-    let text = message(&target.words, profile::size_bytes(random), random.next(), None);
+    let mut text = message(&target.words, profile::size_bytes(random), random.next(), None);
+    if is_user {
+        // Who has logged in may write in its own name only.
+        write_from(&mut text, &sender);
+    }
     line.write_text(&text).await?;
     line.stream.write_all(b".\r\n").await.map_err(|e| e.to_string())?;
     // A slow line's own time is not the server's.
