@@ -220,7 +220,7 @@ mod tests {
         for _ in 0..40 {
             near.send(&frame);
         }
-        assert!(began.elapsed() < Duration::from_secs(5));
+        assert!(began.elapsed() < Duration::from_secs(20));
         assert_eq!(near.fault(), None);
         drop(far);
         let deadline = Instant::now() + Duration::from_secs(5);

@@ -156,7 +156,7 @@ fn a_server_that_gives_up_at_any_point_gets_the_message_later_and_once() {
         let at_most = if name.starts_with("s5") { 2 } else { 1 };
         assert!((1..=at_most).contains(&far.texts().len()), "{name} {:?}", far.sessions());
     }
-    assert_eq!(house.counter("notices"), 0);
+    house.counts(&[("notices", 0)]);
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn who_hangs_does_not_hold_up_the_others() {
         send(&mut client, "alice@hold.test", &["x@well.test"], "Subject: quick\n\nx\n").starts_with("250")
     );
     wait_until("the other one has it", || well.texts().len() == 1);
-    assert_eq!(waiting(&house).len(), 60);
+    wait_until("it has left the queue", || waiting(&house).len() == 60);
     wait_until("the dead one is left alone", || {
         waiting(&house)
             .iter()
@@ -304,15 +304,17 @@ fn the_administrator_holds_releases_pauses_and_drops() {
     assert_eq!(dropped, queue::Reply::Changed { recipients: 1 });
     order(&house, queue::Request::Resume);
     wait_until("the third is sent", || far.texts().len() == 1);
+    // The far side has it before this one has written down that it has.
+    wait_until("one is left", || waiting(&house).len() == 1);
     let left = page(&house);
-    assert_eq!((left.entries.len(), left.held, left.entries[0].id), (1, 1, one));
+    assert_eq!((left.held, left.entries[0].id), (1, one));
     assert!(matches!(house.ask(&Request::Queue(queue::Request::Show { id: two })), Reply::Refused(_)));
     retry(&house);
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(far.texts().len(), 1);
     order(&house, queue::Request::Release(Which::Numbers(vec![one])));
     wait_until("the first is sent", || far.texts().len() == 2);
-    assert_eq!(house.counter("notices"), 0);
+    house.counts(&[("notices", 0)]);
 }
 
 #[test]
@@ -433,7 +435,7 @@ fn mail_that_is_held_for_a_while_arrives_when_its_time_has_come() {
     let far = Far::kind(own_address(), SMTP);
     let (house, _servers) = house_with("future.test", &[("elsewhere.test", &far)]);
     let mut client = submission(&house, "alice");
-    client.expect("250", "MAIL FROM:<alice@future.test> HOLDFOR=4");
+    client.expect("250", "MAIL FROM:<alice@future.test> HOLDFOR=15");
     client.expect("250", "RCPT TO:<alice@future.test>");
     client.expect("250", "RCPT TO:<x@elsewhere.test>");
     client.expect("354", "DATA");
@@ -464,7 +466,7 @@ fn a_smarthost_gets_the_password_only_over_tls_that_is_proven() {
     write(&house, &["alice@smart.test"], "Subject: by password\n\nx\n");
     // A certificate that nobody vouches for gets no password.
     wait_until("it was tried", || waiting(&house).iter().any(|one| one.last_error.is_some()));
-    assert_eq!(far.counter("logins"), 0);
+    far.counts(&[("logins", 0)]);
     let data = house.stop();
     std::fs::write(data.path().join("tls/roots.pem"), certificate).unwrap();
     let house = House::open("user.test", address, data, |config| config.first = None);
@@ -479,6 +481,6 @@ fn a_smarthost_gets_the_password_only_over_tls_that_is_proven() {
     // The login works; that server then knows its own users only.
     let notice = house.wait_for("alice", "Final-Recipient: rfc822; alice@smart.test");
     assert!(notice.contains("Diagnostic-Code: smtp; 553 5.7.1"), "{notice}");
-    assert!(far.counter("logins") >= 1);
+    far.counts_at_least("logins", 1);
     assert!(OFFERS.contains("PIPELINING"));
 }

