@@ -12,7 +12,7 @@ use lab::phrases;
 use lab::protocol::Request;
 
 const BOOT_MAX: Duration = Duration::from_mins(2);
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_mins(1);
 
 impl Operator {
     fn power_on(&self, name: BoxName) {
