@@ -95,7 +95,12 @@ fn says_what_to_do_when_there_is_no_lun() {
     operator.sees(BoxName::A, "no LUN was found", SOON);
     // The cable is put in, and Return looks again.
     operator.heal();
-    sleep(Duration::from_secs(2));
-    operator.type_at(BoxName::A, "\r");
-    operator.sees(BoxName::A, "blank", SOON);
+    let began = Instant::now();
+    while !operator.screen(BoxName::A).contains("blank") {
+        assert!(began.elapsed() < SOON, "the LUN is not seen:\n{}", operator.screen(BoxName::A));
+        if operator.screen(BoxName::A).contains("no LUN was found") {
+            operator.type_at(BoxName::A, "\r");
+        }
+        sleep(Duration::from_secs(2));
+    }
 }

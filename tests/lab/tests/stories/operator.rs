@@ -25,7 +25,7 @@ const PORTS_BASES: [u16; 4] = [12000, 16000, 20000, 24000];
 /// The pair's.
 static PAIR_PORTS: OnceLock<u16> = OnceLock::new();
 /// After whatever was done to it a pair is whole again within this time.
-const WHOLE_MAX: Duration = Duration::from_mins(2);
+const WHOLE_MAX: Duration = Duration::from_mins(4);
 const PATIENCE: Patience = Patience { connect: Duration::from_secs(2), answer: Duration::from_secs(30) };
 
 /// The operator of one lab.
