@@ -41,7 +41,7 @@ test: deps test-unit test-image test-clients test-lab ## everything that must pa
 	@echo 'All tests passed.'
 
 test-unit: toolchain ## every crate's own tests, the simulator's 10,000 seeds and the house rules
-	cargo test --no-fail-fast --workspace --exclude clients --exclude lab --exclude image
+	tests/again.sh cargo test --no-fail-fast --workspace --exclude clients --exclude lab --exclude image
 
 test-crash: toolchain ## the store killed 200 times under load: nothing lost, nothing twice, no UID again
 	CRASH_ROUNDS=200 cargo test -p store --test crash
@@ -50,10 +50,10 @@ test-image: deps image ## the image is reproducible and complete
 	TWINMAIL_BINARY=$(BINARY) cargo test -p image
 
 test-clients: deps binary ## real mail clients against the real service
-	TWINMAIL_BINARY=$(BINARY) cargo test -p clients
+	TWINMAIL_BINARY=$(BINARY) tests/again.sh cargo test -p clients
 
 test-lab: deps image lab-binary ## two boxes under QEMU: boot, serve, fail, take over
-	TWINMAIL_IMAGE=$(IMAGE) cargo test -p lab --lib --bins --test stories -- --test-threads=1 --nocapture
+	TWINMAIL_IMAGE=$(IMAGE) tests/again.sh cargo test --no-fail-fast -p lab --lib --bins --test stories -- --test-threads=1 --nocapture
 
 test-faults: deps image lab-binary ## every fault alone and together, each with its outage: 40 minutes
 	TWINMAIL_IMAGE=$(IMAGE) cargo test -p lab --test faults -- --test-threads=1 --nocapture
