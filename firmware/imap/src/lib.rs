@@ -16,6 +16,7 @@ pub mod parse;
 mod search;
 mod session;
 mod sorting;
+mod thread_id;
 mod threading;
 
 use std::future::Future;

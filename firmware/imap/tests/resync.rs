@@ -155,7 +155,7 @@ async fn identifiers_dates_and_previews() {
     assert_eq!(selected.of("[MAILBOXID (M").len(), 1, "{selected:?}");
     client.ok("COPY 1 Archive").await;
     let one = client.ok("FETCH 1 (EMAILID THREADID)").await.untagged.remove(0);
-    assert!(one.starts_with("* 1 FETCH (EMAILID (E") && one.ends_with(") THREADID NIL)"), "{one}");
+    assert!(one.starts_with("* 1 FETCH (EMAILID (E") && one.contains(") THREADID (T"), "{one}");
     let two = client.ok("FETCH 2 (EMAILID THREADID)").await.untagged.remove(0);
     assert_ne!(one[10..], two[10..]);
     let saved = client.ok("FETCH 1 SAVEDATE").await.untagged.remove(0);
@@ -253,4 +253,42 @@ async fn long_work_is_told_of() {
     assert!(copied.tagged.starts_with("OK [COPYUID "), "{copied:?}");
     let told = copied.of("* OK [INPROGRESS (\"long\" NIL NIL)] ");
     assert!(!told.is_empty() && told.len() == copied.untagged.len(), "{copied:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thread_keeps_its_identifier_wherever_its_messages_are() {
+    let service = Service::start().await;
+    let mut client = service.login().await;
+    for header in [
+        "Message-ID: <1@x>\r\nSubject: plan",
+        "Message-ID: <2@x>\r\nIn-Reply-To: <1@x>\r\nSubject: Re: plan",
+        "Message-ID: <3@x>\r\nReferences: <1@x>\r\n <2@x>\r\nSubject: Re: plan",
+        "Message-ID: <4@x>\r\nSubject: plan",
+        "Subject: no name",
+        "Subject: no name",
+    ] {
+        client.append("INBOX", "", &format!("{header}\r\n\r\nbody\r\n")).await;
+    }
+    client.ok("CREATE Elsewhere").await;
+    client.ok("SELECT INBOX").await;
+    let told = client.ok("FETCH 1:* (THREADID)").await;
+    let told = told.of("FETCH");
+    let ids: Vec<&str> = told.iter().map(|line| line.split(['(', ')']).nth(2).unwrap()).collect();
+    assert!(ids[0] == ids[1] && ids[1] == ids[2], "{ids:?}");
+    let different: std::collections::BTreeSet<&str> = ids.iter().copied().collect();
+    assert_eq!(different.len(), 4, "{ids:?}");
+    assert!(ids.iter().all(|id| id.bytes().all(|byte| byte.is_ascii_alphanumeric())), "{ids:?}");
+    for (key, expected) in [
+        (format!("THREADID {}", ids[0]), "* SEARCH 1 2 3"),
+        (format!("OR THREADID \"{}\" THREADID {}", ids[3], ids[5]), "* SEARCH 4 6"),
+        (format!("NOT THREADID {}", ids[0]), "* SEARCH 4 5 6"),
+        (format!("THREADID {}", ids[0].to_lowercase()), "* SEARCH"),
+    ] {
+        assert_eq!(client.ok(&format!("SEARCH {key}")).await.of("SEARCH"), [expected], "{key}");
+    }
+    client.ok("COPY 3,5 Elsewhere").await;
+    client.ok("SELECT Elsewhere").await;
+    let copies = client.ok("FETCH 1:2 THREADID").await;
+    let copies = copies.of("FETCH");
+    assert!(copies[0].contains(ids[2]) && copies[1].contains(ids[4]), "{copies:?}");
 }

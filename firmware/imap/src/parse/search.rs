@@ -2,6 +2,7 @@
 
 use super::cursor::Cursor;
 use super::{CalendarDate, Fault, Flag, Page, SequenceSet};
+use crate::thread_id::ThreadId;
 
 /// Deepest nesting of keys.
 const DEPTH_MAX: usize = 200;
@@ -58,6 +59,8 @@ pub enum Criterion {
     Younger(u32),
     /// `EMAILID` (RFC 8474), the number behind its letter; `None` is the id of no message.
     EmailId(Option<u64>),
+    /// `THREADID` (RFC 8474); `None` is the id of no thread.
+    ThreadId(Option<ThreadId>),
     /// `MODSEQ`: changed at this modification sequence or later (RFC 7162 section 3.1.5).
     ModSeq(u64),
 }
@@ -242,11 +245,7 @@ impl Cursor<'_> {
                 let number = id.strip_prefix(b"E").and_then(|digits| std::str::from_utf8(digits).ok());
                 Criterion::EmailId(number.and_then(|digits| digits.parse().ok()))
             }
-            // THREADID is NIL for every message.
-            "THREADID" => {
-                self.astring()?;
-                Criterion::EmailId(None)
-            }
+            "THREADID" => Criterion::ThreadId(ThreadId::parse(&self.astring()?)),
             "LARGER" => Criterion::Larger(self.number()?),
             "SMALLER" => Criterion::Smaller(self.number()?),
             "OLDER" => Criterion::Older(self.interval()?),

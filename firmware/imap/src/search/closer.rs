@@ -43,6 +43,7 @@ fn decide_with_row(store: &Store, open: &Open<'_>, row: &Row, test: &Test) -> Re
         SummaryView::parse(&made)
     };
     let mut facts = open.facts();
+    facts.summary = Some(summary);
     facts.sent = match summary.and_then(|summary| summary.sort_keys().sent_date_s) {
         Some(sent_s) => Sent::Utc(CalendarDate::of_instant(sent_s, 0).0),
         None => Sent::Never,

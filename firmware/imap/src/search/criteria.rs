@@ -1,11 +1,12 @@
 //! Search keys with what does not depend on the message worked out, and how one is decided.
 
-use message::{Needle, TextPlan, Verdict, fold};
+use message::{Needle, SummaryView, TextPlan, Verdict, fold};
 use store::{Entry, Flags, Place};
 
 use super::{Numbered, Searched};
 use crate::parse::{CalendarDate, Criterion, DateField, SearchKey};
 use crate::session::flag_bit;
+use crate::thread_id::ThreadId;
 
 /// Texts of one search that the full-text index is asked about; the others are looked up.
 const PLANS_MAX: usize = 16;
@@ -33,6 +34,8 @@ pub(crate) enum Test {
     Younger(i64),
     /// The body's number is this one.
     Email(u64),
+    /// It belongs to this thread.
+    Thread(ThreadId),
     Header {
         name: String,
         text: Needle,
@@ -114,6 +117,7 @@ impl<'a> Compiler<'a> {
             Criterion::On(field, CalendarDate(wanted)) => day(*field, DayTest::On(*wanted)),
             Criterion::Since(field, CalendarDate(limit)) => day(*field, DayTest::Since(*limit)),
             Criterion::EmailId(number) => number.map_or(Test::Always(false), Test::Email),
+            Criterion::ThreadId(thread) => thread.map_or(Test::Always(false), Test::Thread),
             Criterion::Larger(bytes) => Test::Larger(*bytes),
             Criterion::Smaller(bytes) => Test::Smaller(*bytes),
             Criterion::ModSeq(modseq) => Test::ModSeq(*modseq),
@@ -149,6 +153,8 @@ pub(super) struct Facts<'a> {
     /// What the full-text index says of this message, for each plan.
     pub verdicts: Option<Verdicts<'a>>,
     pub sent: Sent,
+    /// Not loaded, or what is kept of the message, if that can be read.
+    pub summary: Option<Option<SummaryView<'a>>>,
     pub header: Option<Header>,
     /// The texts of the body, folded.
     pub bodies: Option<Vec<String>>,
@@ -206,6 +212,7 @@ impl<'a> Facts<'a> {
             place: None,
             verdicts: None,
             sent: Sent::Unknown,
+            summary: None,
             header: None,
             bodies: None,
         }
@@ -260,6 +267,10 @@ impl Test {
                 facts.place.map(|place| test.holds(CalendarDate::of_instant(place.save_date_s, 0).0))
             }
             Self::Email(body) => facts.place.map(|place| place.body.0 == *body),
+            Self::Thread(thread) => {
+                let (place, summary) = (facts.place?, facts.summary?);
+                Some(ThreadId::of(summary, place.body) == *thread)
+            }
             Self::Sent(test) => decide_sent(*test, facts),
             Self::Header { asked, .. } | Self::Body(_, asked) | Self::Text(_, asked)
                 if facts.judged(*asked).is_some() =>

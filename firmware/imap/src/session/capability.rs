@@ -1,6 +1,7 @@
 //! What is served, told by CAPABILITY and turned on by ENABLE (RFC 5161).
 //!
-//! Nothing is named here that is not complete.
+//! Nothing is named here that is not complete. Of LITERAL+ and LITERAL- a server names one (RFC 7888 section
+//! 8): LITERAL+ allows all that LITERAL- does, which is part of IMAP4rev2 anyway.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 

@@ -72,6 +72,6 @@ impl Plan {
 }
 
 fn needs_summary(item: &FetchItem) -> bool {
-    use FetchItem::{EmailId, Flags, InternalDate, ModSeq, Rfc822Size, SaveDate, ThreadId, Uid};
-    !matches!(item, EmailId | Flags | InternalDate | ModSeq | Rfc822Size | SaveDate | ThreadId | Uid)
+    use FetchItem::{EmailId, Flags, InternalDate, ModSeq, Rfc822Size, SaveDate, Uid};
+    !matches!(item, EmailId | Flags | InternalDate | ModSeq | Rfc822Size | SaveDate | Uid)
 }

@@ -11,6 +11,7 @@ use super::reply::write_flags;
 use super::text::{Source, Text, write_section_name, write_text_name};
 use super::view::write_fetch_start;
 use crate::parse::{FetchItem, ZonedTime};
+use crate::thread_id::ThreadId;
 
 /// One message to be told about.
 #[derive(Debug, Clone, Copy)]
@@ -97,8 +98,6 @@ fn write_known(out: &mut Vec<u8>, item: &FetchItem, message: &Wanted, keywords: 
         FetchItem::ModSeq => {
             let _ = write!(out, "MODSEQ ({})", entry.modseq);
         }
-        // A thread is not identified beyond what THREAD tells (RFC 8474 section 5.2 allows NIL).
-        FetchItem::ThreadId => out.extend_from_slice(b"THREADID NIL"),
         _ => return false,
     }
     true
@@ -220,6 +219,9 @@ fn write_message(
             }
             FetchItem::EmailId => {
                 let _ = write!(out, "EMAILID (E{})", row.body.id.0);
+            }
+            FetchItem::ThreadId => {
+                let _ = write!(out, "THREADID ({})", ThreadId::of(summary, row.body.id).write());
             }
             FetchItem::Preview => {
                 out.extend_from_slice(b"PREVIEW ");
