@@ -9,8 +9,8 @@ use array::now;
 use cluster::situation::PeerSeen;
 use cluster::{Action, Command, Core, Event, Role};
 use control::cluster::{Reply, Request, Setup, SetupState, Status};
-use crossbeam_channel::{Receiver, Sender, TrySendError};
-use tracing::{error, info, warn};
+use crossbeam_channel::{Receiver, Sender};
+use tracing::{info, warn};
 
 use crate::array_paths::ArrayPaths;
 use crate::input::Input;
@@ -114,6 +114,7 @@ impl DecisionLoop {
             self.hold(false);
         }
         self.noticeboard.watch(&self.core, now());
+        self.noticeboard.set_alarm("settings", self.keeper.trouble(), now());
         self.teller.watch(&self.core, &mut self.noticeboard, now());
         let serves = self.core.role() == Role::Active && self.core.lapsed_ms() == 0;
         self.serving.store(serves, Ordering::Release);
@@ -192,11 +193,8 @@ impl DecisionLoop {
     }
 
     fn keep(&mut self, what: Keep) {
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.keeper.keep(what) {
-            error!("a changed setting cannot be saved: the system partition hangs");
-            let text = "a changed setting was not saved: the system partition does not answer".to_owned();
-            self.noticeboard.set_alarm("settings", Some(text), now());
-        }
+        // What cannot be handed over is the keeper's trouble, and so an alarm.
+        let _ = self.keeper.keep(what);
     }
 
     fn answer(&mut self, asked: Asked, actions: &mut Vec<Action>) {

@@ -1,15 +1,20 @@
 //! Saves the few settings that change in operation, on a thread of its own: the system disk may hang.
+//! What cannot be saved is tried again until it is, and is an alarm meanwhile.
 
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use cluster::{Node, Preference};
-use crossbeam_channel::{Sender, TrySendError, bounded};
+use crossbeam_channel::{RecvTimeoutError, Sender, TrySendError, bounded};
 use settings::{Language, Settings, SettingsFile, Telling};
-use tracing::error;
+use tracing::{error, info};
 
 /// Most changes that wait to be saved.
 const CHANGES_MAX: usize = 8;
+/// What could not be saved is tried again so often.
+const AGAIN_EVERY: Duration = Duration::from_secs(5);
 
 /// What is to be saved.
 #[derive(Debug, Clone)]
@@ -30,27 +35,64 @@ pub enum Keep {
 #[derive(Debug, Clone)]
 pub struct SettingsKeeper {
     changes: Sender<Keep>,
+    trouble: Trouble,
 }
+
+/// Why the newest settings are not saved; none while they are.
+type Trouble = Arc<Mutex<Option<String>>>;
 
 impl SettingsKeeper {
     /// Starts the thread with the settings as they were loaded.
     pub fn start(file: SettingsFile, mut settings: Settings) -> io::Result<Self> {
         let (changes, wanted) = bounded(CHANGES_MAX);
+        let trouble = Trouble::default();
+        let shared = Arc::clone(&trouble);
         thread::Builder::new().name("settings".to_owned()).spawn(move || {
-            for change in wanted {
-                apply(&mut settings, change);
-                if let Err(reason) = file.save(&settings) {
-                    error!("{reason}");
+            let mut unsaved = false;
+            loop {
+                let change = if unsaved {
+                    wanted.recv_timeout(AGAIN_EVERY)
+                } else {
+                    wanted.recv().map_err(|_| RecvTimeoutError::Disconnected)
+                };
+                match change {
+                    Ok(change) => apply(&mut settings, change),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
                 }
+                let result = file.save(&settings).map_err(|error| error.to_string());
+                unsaved = result.is_err();
+                note(&shared, result);
             }
         })?;
-        Ok(Self { changes })
+        Ok(Self { changes, trouble })
     }
 
     /// Hands a change over; never waits.
     pub fn keep(&self, change: Keep) -> Result<(), TrySendError<Keep>> {
-        self.changes.try_send(change)
+        self.changes.try_send(change).inspect_err(|_| {
+            note(&self.trouble, Err("the system partition does not answer".to_owned()));
+        })
     }
+
+    /// Why the newest settings are not saved, a sentence; none while they are.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Notes what became of saving, and logs it where it is news.
+fn note(trouble: &Trouble, result: Result<(), String>) {
+    let news = result.err().map(|reason| format!("a changed setting was not saved: {reason}"));
+    let mut known = trouble.lock().unwrap_or_else(PoisonError::into_inner);
+    if *known == news {
+        return;
+    }
+    match &news {
+        Some(text) => error!("{text}"),
+        None => info!("the settings are saved again"),
+    }
+    *known = news;
 }
 
 fn apply(settings: &mut Settings, change: Keep) {
@@ -80,5 +122,35 @@ pub fn core_node(node: settings::Node) -> Node {
     match node {
         settings::Node::A => Node::A,
         settings::Node::B => Node::B,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
+        let began = Instant::now();
+        while !is_so() {
+            assert!(began.elapsed() < LONG, "{what}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_saved_is_an_alarm_until_it_is_saved() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("system");
+        let file = SettingsFile::new(&path);
+        let keeper = SettingsKeeper::start(file.clone(), crate::pairing::tests::first()).unwrap();
+        keeper.keep(Keep::Maintenance(true)).unwrap();
+        wait("the alarm", || keeper.trouble().is_some_and(|text| text.contains("was not saved")));
+        std::fs::write(&path, vec![0; 4 << 20]).unwrap();
+        wait("the end of the alarm", || keeper.trouble().is_none());
+        assert!(file.load().unwrap().is_some_and(|settings| settings.maintenance));
     }
 }

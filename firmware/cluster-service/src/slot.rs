@@ -20,6 +20,11 @@ use crate::media::{Ear, Waiting};
 
 /// Between two attempts to reach a LUN that failed.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
+/// The owner cannot read its slot, or not write it, for so long: then it cannot read or write mail
+/// either, but what is in its memory, and the other box may do better.
+const BROKEN_AFTER: Duration = Duration::from_secs(5);
+/// A beat for the slot comes to a box that holds the group, and to no other; it counts for so long.
+const HOLDS_FOR: Duration = Duration::from_secs(1);
 /// Failed attempts after which the host adapters are told to look for LUNs, which takes long.
 const RESCAN_AFTER: u32 = 30;
 
@@ -41,6 +46,9 @@ pub fn start(
         next_open: Instant::now(),
         failures: 0,
         fault: None,
+        unread_since: None,
+        unwritten_since: None,
+        held_at: None,
     };
     thread::Builder::new().name("slots".to_owned()).spawn(move || {
         let mut next_look = Instant::now();
@@ -54,6 +62,7 @@ pub fn start(
                 next_look = Instant::now() + look_every;
                 place.look();
             }
+            place.complain();
             place.ear.report(place.fault.as_deref());
         }
     })?;
@@ -71,23 +80,36 @@ struct Place {
     next_open: Instant,
     failures: u32,
     fault: Option<String>,
+    /// Since when no look at the slots succeeded.
+    unread_since: Option<Instant>,
+    /// Since when no write of its own slot succeeded, of those that were tried.
+    unwritten_since: Option<Instant>,
+    /// When a beat and a valid proof last came.
+    held_at: Option<Instant>,
 }
 
 impl Place {
     fn write(&mut self, waiting: Waiting, proof: &HeldProof) {
         let Some(frame) = waiting.fresh().and_then(|beat| self.ear.speak(&beat)) else { return };
         let node = self.node;
+        if proof.is_valid(array::now()) {
+            self.held_at = Some(Instant::now());
+        }
         let Some(slots) = self.open() else { return };
+        // Opening may have taken its time.
         if !proof.is_valid(array::now()) {
             return;
         }
         match slots.write(node, &frame) {
-            Ok(()) => {}
+            Ok(()) => self.unwritten_since = None,
             Err(SlotError::Fenced) => {
                 warn!("{}", SlotError::Fenced);
                 self.ear.tell(Event::WriteFenced);
             }
-            Err(error) => self.failed(error.to_string()),
+            Err(error) => {
+                self.unwritten_since.get_or_insert_with(Instant::now);
+                self.failed(error.to_string());
+            }
         }
     }
 
@@ -97,13 +119,17 @@ impl Place {
         let pages = slots.read(node).and_then(|own| Ok((own, slots.read(node.peer())?)));
         let (own, peer) = match pages {
             Ok(pages) => pages,
-            Err(error) => return self.failed(error.to_string()),
+            Err(error) => {
+                self.unread_since.get_or_insert_with(Instant::now);
+                return self.failed(error.to_string());
+            }
         };
         if std::mem::take(&mut self.failures) > 0 {
             info!("the array answers again");
             self.ear.tell(Event::PathReturned);
         }
         self.fault = None;
+        self.unread_since = None;
         if let Some(frame) = frame_in_page(&peer.0) {
             let judged = self.ear.link().open::<Beat>(Medium::Array, frame);
             if let Err(refusal) = judged {
@@ -138,6 +164,26 @@ impl Place {
             }
         }
         self.slots.as_mut()
+    }
+
+    /// A box whose reservation is fine, but that cannot read or write the array, should not have the
+    /// group; if neither box can, the core leaves it where it is.
+    fn complain(&mut self) {
+        let now = Instant::now();
+        let lasts = |since: Option<Instant>| since.is_some_and(|it| now.duration_since(it) >= BROKEN_AFTER);
+        let what = match (lasts(self.unread_since), lasts(self.unwritten_since)) {
+            (true, _) => "read",
+            (_, true) => "write to",
+            _ => return,
+        };
+        if self.held_at.is_some_and(|at| now.duration_since(at) < HOLDS_FOR) {
+            // Once in a while, not at every look.
+            (self.unread_since, self.unwritten_since) = (None, None);
+            let fault = self.fault.as_deref().unwrap_or("no try succeeds");
+            let why = format!("this box cannot {what} the array: {fault}");
+            warn!("{why}");
+            self.ear.tell(Event::MailIll { why, given_up: true });
+        }
     }
 
     fn failed(&mut self, fault: String) {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::ear;
 use crate::error::{Doing, LabError, Result};
 use crate::forward;
 use crate::lab::Lab;
@@ -134,6 +135,8 @@ fn carry_out(lab: &Arc<Lab>, request: Request, steps: &mut dyn FnMut(&str, Durat
             lab.console(name).type_keys(keys.as_bytes());
             json!({})
         }
+        Request::Heard => json!({ "heard": lab.ear().heard() }),
+        Request::Metrics { name } => json!({ "text": ear::metrics(name)? }),
         Request::Screen { name } => json!({ "text": lab.console(name).tape().last_lines(200) }),
         Request::Own | Request::Down | Request::Attach { .. } => json!({}),
     };

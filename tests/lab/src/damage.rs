@@ -21,6 +21,8 @@ const COPY_BYTES: u64 = 65_536;
 const COPIES: u64 = 2;
 /// A copy begins with this, then its sequence number.
 const MAGIC: &[u8; 8] = b"TWINMAIL";
+/// What damaged bytes become.
+const NOISE: u8 = 0x5A;
 
 /// Tears both slots again and again for a second.
 pub fn tear_slots(lun: &Path) -> Result<()> {
@@ -54,15 +56,34 @@ pub fn tear_settings(disk: &Path) -> Result<()> {
     let Some((_, at)) = copies.first() else { return Ok(()) };
     let mut torn = MAGIC.to_vec();
     torn.extend(u64::MAX.to_be_bytes());
-    torn.extend([0x5A; 700]);
+    torn.extend([NOISE; 700]);
     file.write_all_at(&torn, *at).doing(|| "the settings cannot be torn".into())
 }
 
-/// Overwrites everything a box keeps on its disk of its own.
-pub fn wipe_settings(disk: &Path) -> Result<()> {
+/// Overwrites everything a box keeps on its disk of its own; gives what was there.
+pub fn wipe_settings(disk: &Path) -> Result<Vec<u8>> {
     let system = partition::find(disk, partition::SYSTEM)?;
-    let noise = vec![0x5A; (COPIES * COPY_BYTES) as usize];
-    open(disk)?.write_all_at(&noise, system).doing(|| "the settings cannot be damaged".into())
+    let file = open(disk)?;
+    let mut before = vec![0; (COPIES * COPY_BYTES) as usize];
+    file.read_exact_at(&mut before, system).doing(|| "the settings cannot be read".into())?;
+    let noise = vec![NOISE; before.len()];
+    file.write_all_at(&noise, system).doing(|| "the settings cannot be damaged".into())?;
+    Ok(before)
+}
+
+/// Puts back what [`wipe_settings`] overwrote, but for a copy that the box has written anew.
+pub fn restore_settings(disk: &Path, before: &[u8]) -> Result<()> {
+    let system = partition::find(disk, partition::SYSTEM)?;
+    let file = open(disk)?;
+    for (index, copy) in before.chunks(COPY_BYTES as usize).enumerate() {
+        let at = system + index as u64 * COPY_BYTES;
+        let mut head = [0; MAGIC.len()];
+        file.read_exact_at(&mut head, at).doing(|| "the settings cannot be read".into())?;
+        if head == [NOISE; MAGIC.len()] {
+            file.write_all_at(copy, at).doing(|| "the settings cannot be put back".into())?;
+        }
+    }
+    Ok(())
 }
 
 fn open(path: &Path) -> Result<File> {

@@ -115,6 +115,13 @@ impl Lab {
                 stranger.steal()?;
                 *self.stranger() = Some(stranger);
             }
+            Kind::FullSystem if self.faults().contains(&(name, kind)) => {}
+            Kind::FullSystem => machine.fill_system_disk(true)?,
+            Kind::CorruptSystem => {
+                let before = damage::wipe_settings(&self.place.disk(name))?;
+                // Done twice, the first time counts.
+                self.settings()[name.index()].get_or_insert(before);
+            }
             Kind::KillMail => self.drill(name, "kill mail")?,
             Kind::HangMail => self.drill(name, "hang mail")?,
             Kind::ExhaustMail => self.drill(name, "exhaust mail")?,
@@ -188,6 +195,11 @@ impl Lab {
             }
             Kind::AddressTaken => network::address_stranger(false),
             Kind::ReadOnlyLun => self.array().set_read_only(false),
+            Kind::FullSystem => machine.fill_system_disk(false),
+            Kind::CorruptSystem => {
+                let before = self.settings()[name.index()].take();
+                before.map_or(Ok(()), |before| damage::restore_settings(&self.place.disk(name), &before))
+            }
             Kind::StrangerSteals => {
                 if let Some(stranger) = self.stranger().take() {
                     stranger.leave();
@@ -256,7 +268,7 @@ fn set_trouble(trouble: &mut Trouble, kind: Kind, on: bool) {
     }
 }
 
-/// Cables that QEMU plugs and pulls; a box without power finds them as they are when it starts.
+/// Cables and disks that QEMU plugs and pulls; a box without power finds them as they are when it starts.
 fn is_cable_of_a_card(kind: Kind) -> bool {
-    matches!(kind, Kind::CutPrivate | Kind::CutPublic | Kind::CutArray | Kind::LoseAdapter)
+    matches!(kind, Kind::CutPrivate | Kind::CutPublic | Kind::CutArray | Kind::LoseAdapter | Kind::FullSystem)
 }

@@ -67,6 +67,10 @@ pub enum Kind {
     StrangerSteals,
     /// The box loses power, and of the two copies of its settings the newer one is damaged.
     TornSettings,
+    /// What the box writes to its own disk fails: there is no space left.
+    FullSystem,
+    /// Both copies of the settings on the box's own disk are damaged.
+    CorruptSystem,
     /// The mail service crashes.
     KillMail,
     /// The mail service stands still.
@@ -151,7 +155,9 @@ impl Kind {
             | Self::UnreadableArray
             | Self::ReadOnlyArray
             | Self::ReadOnlyLun
-            | Self::StrangerSteals => true,
+            | Self::StrangerSteals
+            | Self::FullSystem
+            | Self::CorruptSystem => true,
             Self::Reset
             | Self::Panic
             | Self::ClockJump
@@ -210,6 +216,8 @@ impl Kind {
             | Self::OneWaySerial
             | Self::CutPrivate
             | Self::TornSlot
+            | Self::FullSystem
+            | Self::CorruptSystem
             | Self::KillPanel
             | Self::HangPanel
             | Self::ExhaustPanel => Outcome::Stays,

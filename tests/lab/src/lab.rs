@@ -12,6 +12,7 @@ use crate::array::record::Record;
 use crate::array::stranger::Stranger;
 use crate::array::{Array, STRANGERS_PORTAL};
 use crate::console::Console;
+use crate::ear::Ear;
 use crate::error::{Doing, Result};
 use crate::lcd::Lcd;
 use crate::machine::{Machine, Power, socket};
@@ -33,6 +34,9 @@ pub struct Lab {
     paths: [Arc<ArrayPath>; 2],
     second_paths: Option<[Arc<ArrayPath>; 2]>,
     stranger: Mutex<Option<Stranger>>,
+    /// Settings of a box whose disk was damaged.
+    settings: Mutex<[Option<Vec<u8>>; 2]>,
+    ear: Arc<Ear>,
     cable: Arc<SerialCable>,
     consoles: [Arc<Console>; 2],
     lcds: [Arc<Lcd>; 2],
@@ -67,6 +71,8 @@ impl Lab {
             paths,
             second_paths,
             stranger: Mutex::default(),
+            settings: Mutex::default(),
+            ear: Ear::open()?,
             cable,
             consoles: [console(a)?, console(b)?],
             lcds: [lcd(a)?, lcd(b)?],
@@ -100,6 +106,16 @@ impl Lab {
     /// The third initiator, where one is plugged in.
     pub fn stranger(&self) -> MutexGuard<'_, Option<Stranger>> {
         self.stranger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was on the disk of each box before it was damaged.
+    pub fn settings(&self) -> MutexGuard<'_, [Option<Vec<u8>>; 2]> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The administrator's log host.
+    pub fn ear(&self) -> &Ear {
+        &self.ear
     }
 
     /// The null-modem cable.
@@ -152,6 +168,7 @@ impl Lab {
             match kind {
                 Kind::CutPublic => machine.connect_card("public", false)?,
                 Kind::CutPrivate => machine.connect_card("private", false)?,
+                Kind::FullSystem => machine.fill_system_disk(true)?,
                 _ => {}
             }
         }

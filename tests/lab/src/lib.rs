@@ -16,6 +16,7 @@ pub mod clients;
 pub mod console;
 pub mod daemon;
 pub mod damage;
+pub mod ear;
 pub mod error;
 pub mod faults;
 pub mod font;

@@ -30,6 +30,8 @@ const FIRMWARE: [(&str, &str); 2] = [
 /// QEMU gives a command to the array up after this time. It needs some end: a machine's reset waits
 /// for its commands, which no hardware does.
 const ARRAY_TIMEOUT_S: u32 = 8;
+/// No space left on device (errno(3)).
+const ENOSPC: i32 = 28;
 /// How long a plugged-out device may take to be gone before it can be plugged in again.
 const REPLUG_MAX: Duration = Duration::from_secs(20);
 
@@ -222,8 +224,10 @@ impl Machine {
         }
     }
 
-    /// The host adapter is gone.
+    /// The host adapter is gone, and its LUN with it at this instant: what is under way fails. QEMU's
+    /// own way to pull a card asks the box first, and would let it finish.
     pub fn lose_adapter(&self) -> Result<()> {
+        self.lose_lun()?;
         self.execute("device_del", json!({ "id": "hba" })).map(drop)
     }
 
@@ -232,12 +236,33 @@ impl Machine {
         let began = Instant::now();
         let adapter = json!({ "driver": "virtio-scsi-pci", "id": "hba", "bus": "adapter-slot" });
         while let Err(error) = self.execute("device_add", adapter.clone()) {
+            // A box that does not look at its slots keeps the card; after a reset it is a new one.
             if began.elapsed() > REPLUG_MAX {
                 return Err(error);
             }
             thread::sleep(Duration::from_millis(100));
         }
         self.find_lun()
+    }
+
+    /// What the box writes to its own disk fails for want of space, or no longer does. What it reads is
+    /// there all the time.
+    pub fn fill_system_disk(&self, full: bool) -> Result<()> {
+        let node = "full-system";
+        if full {
+            // From the node's creation on (event `none`), every write.
+            let errors = json!([{ "event": "none", "iotype": "write", "errno": ENOSPC }]);
+            let debug =
+                json!({ "driver": "blkdebug", "node-name": node, "image": "system", "inject-error": errors });
+            self.execute("blockdev-add", debug)?;
+        }
+        let drive = if full { node } else { "system" };
+        let disk = "/machine/peripheral/system-disk";
+        self.execute("qom-set", json!({ "path": disk, "property": "drive", "value": drive }))?;
+        if !full {
+            self.execute("blockdev-del", json!({ "node-name": node }))?;
+        }
+        Ok(())
     }
 
     pub(crate) fn execute(&self, command: &str, arguments: Value) -> Result<Value> {
@@ -298,7 +323,10 @@ impl Machine {
             add("-device scsi-block,id=lun-2,drive=array-2,bus=hba-2.0".into());
         }
         list.extend(["-blockdev".into(), file_blockdev("system", &self.place.disk(name), false)]);
-        list.extend(["-device", "virtio-blk-pci,drive=system,addr=06.0"].map(String::from));
+        list.extend(
+            ["-device", "virtio-blk-pci,id=system-disk,drive=system,addr=06.0,werror=report,rerror=report"]
+                .map(String::from),
+        );
         list.extend(match self.boot {
             Boot::Kernel => self.kernel_arguments()?,
             Boot::Disk => self.firmware_arguments()?,

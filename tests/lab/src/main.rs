@@ -133,6 +133,14 @@ enum Order {
         #[arg(last = true, required = true)]
         words: Vec<String>,
     },
+    /// Show what the boxes have told the administrator's log host: syslog to 10.77.0.1, webhooks to
+    /// http://10.77.0.1:8080/
+    Heard,
+    /// Fetch the metrics of a box, where `metrics set --port 9464` was given
+    Metrics {
+        /// Of which box
+        name: BoxName,
+    },
     /// Run a program in the lab's public network: cargo lab exec -- swaks --server 10.77.0.10 ...
     Exec {
         /// Program and arguments
@@ -244,6 +252,14 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             let words = words.join(" ");
             let answer = ask(&place, &Request::Command { name, words })?;
             print_text(&answer["printed"]);
+        }
+        Order::Heard => {
+            for heard in ask(&place, &Request::Heard)?["heard"].as_array().into_iter().flatten() {
+                println!("{heard}");
+            }
+        }
+        Order::Metrics { name } => {
+            print!("{}", ask(&place, &Request::Metrics { name })?["text"].as_str().unwrap_or(""))
         }
         Order::Exec { words } => exec(&place, &words)?,
         Order::Verify { bench, faults, minutes, cycles, seed, strain, json } => {

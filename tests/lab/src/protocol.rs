@@ -105,6 +105,13 @@ pub enum Request {
         /// The keys.
         keys: String,
     },
+    /// What the boxes have told the administrator's log host.
+    Heard,
+    /// The metrics of a box.
+    Metrics {
+        /// Whose.
+        name: BoxName,
+    },
     /// What a console has said lately.
     Screen {
         /// Whose.

@@ -107,6 +107,8 @@ stories! {
     the_slots_are_torn: strike(TornSlot);
     a_third_initiator_clears_the_reservation: strike(StrangerClears);
     a_third_initiator_steals_the_reservation: strike(StrangerSteals);
+    the_system_disk_is_full: strike(FullSystem);
+    the_settings_on_the_system_disk_are_damaged: strike(CorruptSystem);
     the_mail_service_runs_out_of_memory: strike(ExhaustMail);
     the_cluster_service_hangs: strike(HangCluster);
     the_cluster_service_runs_out_of_memory: strike(ExhaustCluster);
@@ -120,6 +122,7 @@ stories! {
     the_standby_loses_its_adapter: strike_the_other(LoseAdapter);
     the_standbys_path_stalls: strike_the_other(StallArray);
     the_standbys_answers_are_lost: strike_the_other(HalfOpenPath);
+    the_standbys_system_disk_is_full: strike_the_other(FullSystem);
     the_standbys_public_cable_is_pulled: strike_the_other(CutPublic);
     the_standbys_cluster_service_hangs: strike_the_other(HangCluster);
 }

@@ -6,8 +6,10 @@
 #[path = "../stories/operator.rs"]
 #[allow(dead_code, reason = "the other stories use more of what an operator can do")]
 mod operator;
+#[path = "../stories/pulse.rs"]
+mod pulse;
 
 mod alone;
 mod blank;
-mod pulse;
+mod telling;
 mod together;

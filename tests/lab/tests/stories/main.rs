@@ -6,4 +6,5 @@
 mod blank_box;
 mod operator;
 mod pair;
+mod pulse;
 mod told;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::operator::{
     Operator, active, alarms, count, epoch, glass, greeting, of, role, send, sender, service, whole_pair,
 };
+use crate::pulse::Pulse;
 use lab::array::record;
 use lab::clients::smtp::Fate;
 use lab::lcd::Key;
@@ -26,13 +27,13 @@ fn must_move(pair: &Operator, kind: Kind) -> BoxName {
     let subject = format!("before {kind}");
     send(&subject);
     let before = pair.status();
+    let pulse = Pulse::start();
     let broken = pair.fault(Which::from(active(&before).unwrap()), kind);
-    let began = Instant::now();
     pair.wait(&format!("a takeover after {kind}"), MINUTE, |status| {
         (active(status) == Some(broken.other())).then_some(())
     });
-    println!("{kind}: the other box is active after {:?}", began.elapsed());
     greeting(SOON);
+    println!("{kind}: the longest wait of a client {:?}", pulse.stop());
     assert_eq!(count(&subject), 1, "the message accepted before {kind}");
     assert!(epoch(&pair.status()) > epoch(&before));
     never_two_writers(pair);
