@@ -88,9 +88,10 @@ fn note(trouble: &Trouble, result: Result<(), String>) {
     if *known == news {
         return;
     }
-    match &news {
-        Some(text) => error!("{text}"),
-        None => info!("the settings are saved again"),
+    if let Some(text) = &news {
+        error!("{text}");
+    } else {
+        info!("the settings are saved again");
     }
     *known = news;
 }
@@ -131,7 +132,7 @@ mod tests {
 
     use super::*;
 
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
         let began = Instant::now();

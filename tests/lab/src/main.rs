@@ -259,7 +259,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             }
         }
         Order::Metrics { name } => {
-            print!("{}", ask(&place, &Request::Metrics { name })?["text"].as_str().unwrap_or(""))
+            print!("{}", ask(&place, &Request::Metrics { name })?["text"].as_str().unwrap_or(""));
         }
         Order::Exec { words } => exec(&place, &words)?,
         Order::Verify { bench, faults, minutes, cycles, seed, strain, json } => {
