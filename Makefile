@@ -77,7 +77,7 @@ check: toolchain ## format, lints and house rules
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --quiet -p tidy
 
-bench: deps deps-bench binary ## load and timing beside Postfix and Dovecot; PROFILE=users: a day's busiest hour
+bench: deps deps-bench binary ## load and timing beside Postfix and Dovecot; PROFILE=users: a busy hour, growth: size
 	cargo run --quiet --profile image -p bench -- --binary $(BINARY) --profile $(or $(PROFILE),works) $(BENCH)
 
 fuzz: toolchain ## fuzz every parser: EACH=30 seconds a target, FUZZ_TARGETS="mime ..." for some

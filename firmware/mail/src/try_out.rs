@@ -7,11 +7,15 @@ use clap::Parser;
 use control::mail::Ports;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use store::Store;
+use store::{PasswordHash, Store, StoreError};
+use tokio::task::JoinSet;
 
 use crate::config::{Config, Limits, TryOut};
 use crate::first::exists_is_fine;
 use crate::{MailError, password};
+
+/// Accounts of a try-out that are made together: they share their fsyncs.
+const ACCOUNTS_AT_ONCE: usize = 512;
 
 /// Runs the mail service alone, on high ports.
 #[derive(Debug, Clone, Parser)]
@@ -137,10 +141,8 @@ impl Options {
         accounts.extend((1..=self.numbered_accounts).map(|number| format!("{number}u@{}", self.domain)));
         let cost = if self.cheap_hash { password::Cost::Least } else { password::Cost::Full };
         let hash = password::hash(&self.password, cost)?;
-        for account in &accounts {
-            if store.account_by_name(account)?.is_none() {
-                exists_is_fine(store.add_account(account, hash.clone(), None).await.map(drop))?;
-            }
+        for some in accounts.chunks(ACCOUNTS_AT_ONCE) {
+            add_missing(store, some, &hash).await?;
         }
         if let Some(first) = accounts.first() {
             exists_is_fine(store.add_alias(&format!("postmaster@{}", self.domain), first).await)?;
@@ -189,4 +191,19 @@ impl Options {
         let pairs: Vec<_> = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
         Some(pairs.join(":"))
     }
+}
+
+/// Adds the accounts that are not there yet, all at once.
+async fn add_missing(store: &Store, accounts: &[String], hash: &PasswordHash) -> Result<(), MailError> {
+    let mut tasks = JoinSet::new();
+    for account in accounts {
+        if store.account_by_name(account)?.is_none() {
+            let (store, account, hash) = (store.clone(), account.clone(), hash.clone());
+            tasks.spawn(async move { store.add_account(&account, hash, None).await });
+        }
+    }
+    while let Some(added) = tasks.join_next().await {
+        exists_is_fine(added.unwrap_or(Err(StoreError::Closed)).map(drop))?;
+    }
+    Ok(())
 }

@@ -55,12 +55,17 @@ impl Connection {
     pub fn deliver(port: u16, recipient: &str, message: &[u8]) -> Result<(), String> {
         let mut smtp = Self::open(port)?;
         smtp.smtp("EHLO bench.example", "250")?;
-        smtp.smtp("MAIL FROM:<sender@sender.example>", "250")?;
-        smtp.smtp(&format!("RCPT TO:<{recipient}>"), "250")?;
-        smtp.smtp("DATA", "354")?;
-        smtp.send(message)?;
-        smtp.smtp(".", "250")?;
+        smtp.message(recipient, message)?;
         smtp.smtp("QUIT", "221")
+    }
+
+    /// One whole message in a session that has said EHLO.
+    pub fn message(&mut self, recipient: &str, message: &[u8]) -> Result<(), String> {
+        self.smtp("MAIL FROM:<sender@sender.example>", "250")?;
+        self.smtp(&format!("RCPT TO:<{recipient}>"), "250")?;
+        self.smtp("DATA", "354")?;
+        self.send(message)?;
+        self.smtp(".", "250")
     }
 
     /// One IMAP command, up to its tagged OK.

@@ -3,13 +3,15 @@
 //! Starts our own mail service and Debian's Postfix with Dovecot, one after the other, on loopback,
 //! runs the same work against each, and prints one table: the figure, CPU seconds for 1,000 operations,
 //! and the ratios. Every server syncs every message; that is what is compared. `--profile users` runs
-//! the load of a day's busiest hour instead, on our service alone.
+//! the load of a day's busiest hour instead, on our service alone; `--profile growth` shows what more
+//! users and more stored mail cost, and how long a start takes after a kill.
 //!
 //! It asserts nothing about time: figures are for people, and for the JSON file.
 //!
 //! The client shares the processors with the server, so CPU seconds count before rates.
 
 mod client;
+mod growth;
 mod idle;
 mod server;
 mod store_alone;
@@ -58,6 +60,12 @@ struct Options {
     /// Seconds of the users' profile, after a warm-up of a quarter of them
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// The many users of the growth profile
+    #[arg(long, default_value_t = 100_000)]
+    many_users: usize,
+    /// The many messages of the growth profile
+    #[arg(long, default_value_t = 1_000_000)]
+    many_messages: usize,
     /// Where the figures go as JSON
     #[arg(long, default_value = "target/bench.json")]
     json: PathBuf,
@@ -69,6 +77,8 @@ enum Profile {
     Works,
     /// Users and other servers at their own pace, SPECmail2001-like
     Users,
+    /// The same work with few and many users, with little and much mail stored
+    Growth,
 }
 
 #[derive(Serialize)]
@@ -93,6 +103,7 @@ fn run(options: &Options) -> Result<(), String> {
     raise_open_files()?;
     let text = match options.profile {
         Profile::Works => works(options)?,
+        Profile::Growth => growth::run(&options.binary, options.many_users, options.many_messages)?,
         Profile::Users => users::run(&options.binary, options.messages_a_minute, options.seconds)?,
     };
     std::fs::write(&options.json, text).map_err(|e| format!("{}: {e}", options.json.display()))?;

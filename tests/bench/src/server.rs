@@ -20,6 +20,9 @@ pub const DOMAIN: &str = "bench.test";
 pub const PASSWORD: &str = "pass-of-bench";
 
 const START_WAIT: Duration = Duration::from_mins(1);
+/// Longest wait for the last of many accounts.
+const ACCOUNTS_WAIT: Duration = Duration::from_mins(5);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A server that runs.
 pub struct Server {
@@ -47,8 +50,41 @@ enum Kept {
 impl Server {
     /// Starts our mail service on a folder of its own, with more words on its command line.
     pub fn ours(binary: &Path, hash: Hash, more: &[&str]) -> Result<Self, String> {
-        let folder = fresh_folder()?;
         let accounts = if hash == Hash::Cheap { ACCOUNTS } else { ARGON_ACCOUNTS };
+        Self::ours_on(binary, fresh_folder()?, accounts, hash, more)
+    }
+
+    /// The same with so many accounts.
+    pub fn ours_with(binary: &Path, accounts: usize) -> Result<Self, String> {
+        Self::ours_on(binary, fresh_folder()?, accounts, Hash::Cheap, &[])
+    }
+
+    /// Kills our service and starts it again on what it left, with nothing of it in memory where this
+    /// process may see to that; gives the time until it greets and lets somebody in.
+    pub fn killed_and_started_again(
+        self,
+        binary: &Path,
+        accounts: usize,
+    ) -> Result<(Self, Duration), String> {
+        let Kept::Ours { mut child, folder } = self.kept else {
+            return Err("only our own service is started again".to_owned());
+        };
+        child.kill().and_then(|()| child.wait()).map_err(|e| e.to_string())?;
+        if std::fs::write("/proc/sys/vm/drop_caches", "3").is_err() {
+            eprintln!("  what the disk holds stays in memory: only root can have it dropped");
+        }
+        let begin = Instant::now();
+        let server = Self::ours_on(binary, folder, accounts, Hash::Cheap, &[])?;
+        Ok((server, begin.elapsed()))
+    }
+
+    fn ours_on(
+        binary: &Path,
+        folder: PathBuf,
+        accounts: usize,
+        hash: Hash,
+        more: &[&str],
+    ) -> Result<Self, String> {
         let mut command = Command::new(binary);
         command
             .args(["serve", "--allow-plaintext", "--no-throttle", "--port-base", "3000"])
@@ -73,13 +109,13 @@ impl Server {
         };
         let server = server.started()?;
         // It listens before the last of its many accounts is made.
-        let end = Instant::now() + START_WAIT;
+        let end = Instant::now() + ACCOUNTS_WAIT;
         while let Err(reason) = login_as(&server, accounts - 1) {
             if Instant::now() > end {
                 server.stop();
                 return Err(reason);
             }
-            sleep(Duration::from_millis(100));
+            sleep(LOOK_EVERY);
         }
         Ok(server)
     }
@@ -127,7 +163,7 @@ impl Server {
                 if Instant::now() > end {
                     return Err(format!("{} does not listen on port {port}", self.name));
                 }
-                sleep(Duration::from_millis(100));
+                sleep(LOOK_EVERY);
             }
         }
         Ok(())

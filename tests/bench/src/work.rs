@@ -196,7 +196,7 @@ impl Bench<'_> {
 
     fn logins(&mut self) -> Result<(), String> {
         self.rate("LOGIN + LOGOUT, 10 connections", |bench| {
-            let login = |index| login_as(bench.server, index)?.imap("LOGOUT").map(drop);
+            let login = |index| login_as(bench.server, index % ACCOUNTS)?.imap("LOGOUT").map(drop);
             spread(LOGINS, 10, login)?;
             Ok(LOGINS)
         })
@@ -283,24 +283,30 @@ impl Bench<'_> {
 }
 
 fn user(index: usize) -> String {
-    format!("{}u@{DOMAIN}", index % ACCOUNTS + 1)
+    address(index % ACCOUNTS)
+}
+
+/// The address of the account with this index.
+pub fn address(index: usize) -> String {
+    format!("{}u@{DOMAIN}", index + 1)
 }
 
 /// An IMAP session of the account with this index, logged in.
 pub fn login_as(server: &Server, index: usize) -> Result<Connection, String> {
     let mut imap = Connection::open(server.imap)?;
-    imap.imap(&format!("LOGIN {} {PASSWORD}", user(index)))?;
+    imap.imap(&format!("LOGIN {} {PASSWORD}", address(index)))?;
     Ok(imap)
 }
 
-fn timed(work: impl FnOnce() -> Result<(), String>) -> Result<Duration, String> {
+/// How long something took.
+pub fn timed(work: impl FnOnce() -> Result<(), String>) -> Result<Duration, String> {
     let begin = Instant::now();
     work()?;
     Ok(begin.elapsed())
 }
 
 /// Runs `job` for every number below `count` on so many threads; the first error ends it.
-fn spread(
+pub fn spread(
     count: usize,
     sessions: usize,
     job: impl Fn(usize) -> Result<(), String> + Sync,
