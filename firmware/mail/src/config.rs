@@ -27,6 +27,8 @@ pub struct Config {
     pub socket: Option<PathBuf>,
     /// Port of other servers; 25 except in tests.
     pub relay_port: u16,
+    /// Port of web servers with policies (RFC 8461); 443 except in tests.
+    pub policy_port: u16,
     /// What only a try-out on one machine may be given.
     pub try_out: TryOut,
     /// Bounds.

@@ -157,6 +157,7 @@ fn read_assignment(path: &Path) -> Result<Config, MailError> {
         ports: assignment.ports,
         socket: Some(assignment.socket.into()),
         relay_port: 25,
+        policy_port: 443,
         try_out: TryOut::default(),
         limits: Limits::default(),
     })

@@ -19,7 +19,7 @@ use crate::counters::{Counters, count};
 use crate::delivery::DeliveryDesk;
 use crate::listen::{self, Protocols};
 use crate::maildrops::Maildrops;
-use crate::outgoing::{Connector, Router, Trust, Worker};
+use crate::outgoing::{Connector, Router, Sts, Trust, Worker};
 use crate::password::Passwords;
 use crate::receiving::{self, Decisions};
 use crate::rewriting::Rewriting;
@@ -243,6 +243,7 @@ async fn share(
         config.try_out.private_targets,
     );
     let trust = Trust::open(&config.data_dir).map_err(|error| MailError::Tls(error.to_string()))?;
+    let router = router.with_policies(Sts::open(store.clone(), trust.clone(), config.policy_port)?);
     let connector = Connector::new(Arc::clone(&host_name), config.limits.relay, trust);
     Ok(Shared {
         passwords: Arc::new(

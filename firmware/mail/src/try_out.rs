@@ -103,6 +103,7 @@ impl Options {
             ports: self.ports(),
             socket: Some(self.data.join("mail.sock")),
             relay_port: self.relay_port,
+            policy_port: 443,
             try_out: TryOut {
                 allow_plaintext: self.allow_plaintext,
                 trust_loopback: self.no_throttle,

@@ -23,6 +23,7 @@ pub mod parameter;
 pub mod reply;
 pub mod schedule;
 pub mod server;
+pub mod sts;
 pub mod xtext;
 
 pub use address::Mailbox;

@@ -42,8 +42,17 @@ const DEAD_MAX: usize = 1_000;
 pub(super) enum Demand {
     /// TLS if it is offered and works, whoever it is (RFC 7435).
     Nothing,
-    /// TLS with a certificate for its name.
+    /// TLS with a certificate for its name, because its domain's policy says so (RFC 8461).
+    Policy,
+    /// TLS with a certificate for its name, because the sender or a password demands it.
     Verified,
+}
+
+impl Demand {
+    /// With what the domain demands.
+    pub(super) fn on(self, route: &Route) -> Self {
+        if self == Self::Nothing && route.enforced { Self::Policy } else { self }
+    }
 }
 
 /// What a session can be used again for.
@@ -137,6 +146,7 @@ impl Connector {
         for host in &route.hosts {
             if demand == Demand::Verified
                 && route.smarthost.is_none()
+                && !route.enforced
                 && !vouches_for(&host.name, &route.domain)
             {
                 let text = format!(
@@ -240,7 +250,7 @@ impl Connector {
         let demand = if secret { Demand::Verified } else { demand };
         let tls = match (at_once, demand) {
             (true, _) => TlsUse::On,
-            (false, Demand::Verified) => TlsUse::Required,
+            (false, Demand::Policy | Demand::Verified) => TlsUse::Required,
             (false, Demand::Nothing) => TlsUse::Offered,
         };
         let said = |reply: &Reply| Reply {
@@ -383,7 +393,7 @@ impl Connection {
         let Some(Wire::Clear(stream)) = self.wire.take() else {
             return Err(io::Error::other("TLS is already on"));
         };
-        let verified = self.key.demand == Demand::Verified;
+        let verified = self.key.demand != Demand::Nothing;
         let config = self.connector.trust.config(verified);
         // A name with an underscore or none at all: nothing is proven by it, so any will do.
         let name = ServerName::try_from(self.host.clone());

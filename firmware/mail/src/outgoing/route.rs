@@ -15,9 +15,10 @@ use hickory_resolver::proto::rr::RData;
 use ring::rand::{SecureRandom, SystemRandom};
 use smtp::Reply;
 use smtp::client::Credentials;
+use smtp::sts::{Policy, policy_id};
 use tokio::task::JoinSet;
 
-use super::Smarthost;
+use super::{Smarthost, Sts, sts};
 
 /// Servers of one domain that are looked up.
 const HOSTS_MAX: usize = 10;
@@ -30,6 +31,7 @@ const DNS_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(crate) struct Router {
     resolver: Option<Arc<TokioResolver>>,
+    policies: Option<Sts>,
     own_addresses: Arc<[IpAddr]>,
     own_name: Arc<str>,
     relay_port: u16,
@@ -45,6 +47,8 @@ pub(crate) struct Route {
     pub(crate) smarthost: Option<SmarthostUse>,
     /// The domain it is for; empty for a smarthost.
     pub(crate) domain: String,
+    /// The domain's policy names these servers and demands that they prove their names (RFC 8461).
+    pub(crate) enforced: bool,
 }
 
 /// One server.
@@ -71,7 +75,20 @@ impl Router {
         private_targets: bool,
     ) -> Self {
         let resolver = if name_servers.is_empty() { None } else { build(name_servers) };
-        Self { resolver: resolver.map(Arc::new), own_addresses, own_name, relay_port, private_targets }
+        let resolver = resolver.map(Arc::new);
+        Self { resolver, policies: None, own_addresses, own_name, relay_port, private_targets }
+    }
+
+    /// Heeds what domains demand of their servers.
+    pub(crate) fn with_policies(self, policies: Sts) -> Self {
+        Self { policies: Some(policies), ..self }
+    }
+
+    /// What was found out about dead web servers is forgotten.
+    pub(super) fn forget_failures(&self) {
+        if let Some(policies) = &self.policies {
+            policies.forget_failures();
+        }
     }
 
     /// Way to the smarthost. It may be anywhere: the administrator named it.
@@ -94,24 +111,56 @@ impl Router {
                 credentials: smarthost.credentials(),
             }),
             domain: String::new(),
+            enforced: false,
         })
     }
 
     /// Way to a domain; the error is what its recipients get: 4yz to try again, 5yz to give up.
     pub(crate) async fn to_domain(&self, domain: &str) -> Result<Route, Reply> {
-        let hosts = if let Some(literal) = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            let literal = if literal.get(..5).is_some_and(|tag| tag.eq_ignore_ascii_case("ipv6:")) {
-                literal.get(5..).unwrap_or(literal)
+        let (hosts, policy) =
+            if let Some(literal) = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+                let literal = if literal.get(..5).is_some_and(|tag| tag.eq_ignore_ascii_case("ipv6:")) {
+                    literal.get(5..).unwrap_or(literal)
+                } else {
+                    literal
+                };
+                (vec![(0, literal.to_owned())], None)
             } else {
-                literal
+                let (hosts, policy) = tokio::join!(self.exchangers(domain), self.policy(domain));
+                (hosts?, policy)
             };
-            vec![(0, literal.to_owned())]
-        } else {
-            self.exchangers(domain).await?
-        };
         let groups = self.resolve(hosts).await;
-        let hosts = self.usable(groups, domain)?;
-        Ok(Route { hosts, port: self.relay_port, smarthost: None, domain: domain.to_owned() })
+        let mut hosts = self.usable(groups, domain)?;
+        let enforced = sts::is_enforced(policy.as_ref());
+        if let Some(policy) = policy.filter(|_| enforced) {
+            hosts.retain(|host| policy.names(&host.name));
+            if hosts.is_empty() {
+                let text = format!("The policy of {domain} (MTA-STS) names none of its servers");
+                return Err(Reply::with_text(451, "4.7.5", text));
+            }
+        }
+        Ok(Route { hosts, port: self.relay_port, smarthost: None, domain: domain.to_owned(), enforced })
+    }
+
+    /// What the domain demands of its servers.
+    async fn policy(&self, domain: &str) -> Option<Policy> {
+        let (policies, resolver) = (self.policies.as_ref()?, self.resolver.as_deref()?);
+        let ascii = idna::domain_to_ascii(domain).ok()?;
+        let found = resolver.txt_lookup(format!("_mta-sts.{ascii}.")).await;
+        let records: Vec<String> = found.map_or(Vec::new(), |lookup| {
+            let text = |data: &RData| match data {
+                RData::TXT(txt) => Some(txt.txt_data.concat()),
+                _ => None,
+            };
+            let texts = lookup.answers().iter().filter_map(|record| text(&record.data));
+            texts.map(|octets| String::from_utf8_lossy(&octets).into_owned()).collect()
+        });
+        let id = policy_id(records.iter().map(String::as_str));
+        let web_server = async {
+            let found = self.lookup(&format!("mta-sts.{ascii}")).await.unwrap_or_default();
+            found.into_iter().filter(|address| self.private_targets || is_public(*address)).collect()
+        };
+        policies.policy(&ascii, id, web_server).await
     }
 
     /// Servers by preference.

@@ -300,6 +300,7 @@ impl Session {
             None => {}
         }
         let route = self.way().await?;
+        let demand = demand.on(&route);
         self.connection = Some(if let Some(connection) = self.idle(&route, demand).await {
             count(&self.worker.counters.sessions_reused, 1);
             connection

@@ -165,6 +165,7 @@ impl Worker {
     /// Something was mended: what was found dead may live.
     pub(crate) fn hurry(&self) {
         self.connector.forget_dead();
+        self.router.forget_failures();
         self.wake.notify_one();
     }
 

@@ -23,6 +23,8 @@ pub const IMAPS: u16 = 2993;
 pub const POP3: u16 = 2110;
 pub const POP3S: u16 = 2995;
 pub const LMTP: u16 = 2724;
+/// Of web servers with policies.
+pub const POLICY: u16 = 2443;
 
 /// `twinmail-demo` and its hash.
 pub const PASSWORD: &str = "twinmail-demo";
@@ -74,6 +76,7 @@ pub fn config(domain: &str, address: IpAddr, data: &Path) -> Config {
         },
         socket: Some(data.join("mail.sock")),
         relay_port: SMTP,
+        policy_port: POLICY,
         try_out: TryOut { private_targets: true, ..TryOut::default() },
         limits: Limits::default(),
     }
