@@ -99,12 +99,16 @@ pub(crate) fn quoted_printable(content: &[u8], word: bool) -> Vec<u8> {
                 rest = &rest[3..];
             }
             [_, tail @ ..] => {
-                let line = crate::field::line_length(tail);
-                if !word && tail[..line].trim_ascii().is_empty() {
-                    rest = &tail[line..];
-                } else {
-                    out.push(b'=');
-                    rest = tail;
+                // Blanks are looked at once, and the rest of a long line not at all.
+                let is_blank = |byte: &&u8| byte.is_ascii_whitespace() && **byte != b'\n';
+                let blanks = tail.iter().take_while(is_blank).count();
+                match tail.get(blanks..) {
+                    Some([b'\n', next @ ..]) if !word => rest = next,
+                    Some([]) | None if !word => rest = &[],
+                    _ => {
+                        out.push(b'=');
+                        rest = tail;
+                    }
                 }
             }
         }
@@ -131,6 +135,19 @@ mod tests {
         let text = b"a=3Db=\r\nc= \nd=zz=";
         assert_eq!(decode_body(text, b"quoted-printable"), Decoded::Bytes(b"a=bcd=zz".to_vec()));
         assert_eq!(decode_body(b"x", b"uuencode"), Decoded::UnknownEncoding);
+    }
+
+    #[test]
+    fn soft_breaks_and_what_only_looks_like_them() {
+        let decode = |text: &[u8]| quoted_printable(text, false);
+        assert_eq!(decode(b"a= \t\r\nb=\nc="), b"abc");
+        assert_eq!(decode(b"a= \tb= =\r\n=\x0c"), b"a= \tb= ");
+        assert_eq!(quoted_printable(b"a=\r\nb=", true), b"a=\r\nb=");
+        // Long lines of broken marks cost no more than others; squared, this would take hours.
+        for mark in ["=", "= ", "=\r", "=3"] {
+            let long = mark.repeat(10_000_000 / mark.len());
+            assert!(decode(long.as_bytes()).len() > 4_000_000);
+        }
     }
 
     #[test]
