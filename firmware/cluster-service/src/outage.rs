@@ -47,9 +47,9 @@ impl OutageMeter {
         Ok(meter)
     }
 
-    /// Whether there was a greeting within the last second.
-    pub fn is_served(&self) -> bool {
-        lock(&self.seen).last.is_some_and(|at| at.elapsed() <= Duration::from_secs(1))
+    /// Whether there was a greeting after that moment.
+    pub fn is_served_since(&self, moment: Instant) -> bool {
+        lock(&self.seen).last.is_some_and(|at| at > moment)
     }
 
     /// The longest time without a greeting since the last call, in milliseconds; an outage that lasts counts
@@ -112,16 +112,21 @@ mod tests {
             }
         });
         let meter = OutageMeter::start_at(address).unwrap();
-        let until = |wanted: bool| {
-            while meter.is_served() != wanted {
+        let until_served = |moment: Instant| {
+            while !meter.is_served_since(moment) {
                 thread::sleep(Duration::from_millis(10));
             }
         };
-        until(true);
+        until_served(Instant::now());
         quiet.store(true, Ordering::Release);
-        until(false);
+        // A greeting that was under way comes all the same.
+        thread::sleep(2 * ANSWER_WAIT);
+        let silent = Instant::now();
+        thread::sleep(2 * ANSWER_WAIT);
+        assert!(!meter.is_served_since(silent));
+        let end = Instant::now();
         quiet.store(false, Ordering::Release);
-        until(true);
-        assert!(meter.worst_ms() >= 1_000);
+        until_served(end);
+        assert!(meter.worst_ms() >= 2 * ANSWER_WAIT.as_millis() as u64);
     }
 }
