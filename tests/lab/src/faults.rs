@@ -95,8 +95,8 @@ impl Lab {
             Kind::CutPublic => machine.connect_card("public", false)?,
             Kind::CutArray => machine.lose_lun()?,
             Kind::LoseAdapter => machine.lose_adapter()?,
-            Kind::HangArray => network::connect_array(name, false)?,
-            Kind::StallArray
+            Kind::HangArray
+            | Kind::StallArray
             | Kind::HalfOpenPath
             | Kind::SlowArray
             | Kind::UnreadableArray
@@ -183,9 +183,9 @@ impl Lab {
             Kind::CutPrivate => machine.connect_card("private", true),
             Kind::CutPublic => machine.connect_card("public", true),
             Kind::CutArray => machine.find_lun(),
-            Kind::HangArray => network::connect_array(name, true),
             Kind::LoseAdapter => machine.find_adapter(),
-            Kind::StallArray
+            Kind::HangArray
+            | Kind::StallArray
             | Kind::HalfOpenPath
             | Kind::SlowArray
             | Kind::UnreadableArray
@@ -259,6 +259,7 @@ impl Lab {
 
 fn set_trouble(trouble: &mut Trouble, kind: Kind, on: bool) {
     match kind {
+        Kind::HangArray => trouble.hung = on,
         Kind::StallArray => trouble.stalled = on,
         Kind::HalfOpenPath => trouble.deaf = on,
         Kind::SlowArray => trouble.slow = on,

@@ -45,15 +45,6 @@ pub fn lay() -> Result<()> {
     Ok(())
 }
 
-/// Connects or pulls the cable between a box and the array. Pulled, packets vanish: commands under
-/// way never come back.
-pub fn connect_array(name: BoxName, connected: bool) -> Result<()> {
-    let verb = if connected { "add" } else { "del" };
-    let address = format!("{}/32", name.portal());
-    tool::run("ip", &["addr", verb, &address, "dev", "lo"], "")?;
-    Ok(())
-}
-
 /// Plugs a stranger into the public network who has the virtual address too, says so, and answers for
 /// it; or sends them away.
 pub fn address_stranger(there: bool) -> Result<()> {

@@ -23,6 +23,10 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 pub struct Trouble {
     /// Nothing gets through, either way; nothing is lost.
     pub stalled: bool,
+    /// Nothing gets through, either way; what is under way is lost when the path is healed.
+    pub hung: bool,
+    /// How often it was hung and healed: connections of before are of no use.
+    healed: u64,
     /// Answers are lost.
     pub deaf: bool,
     /// Everything takes longer.
@@ -82,7 +86,11 @@ impl ArrayPath {
     /// Breaks something, or puts it right.
     pub fn set(&self, change: impl FnOnce(&mut Trouble)) {
         let mut trouble = self.trouble();
+        let was_hung = trouble.hung;
         change(&mut trouble);
+        if was_hung && !trouble.hung {
+            trouble.healed += 1;
+        }
         let deaf = trouble.deaf;
         drop(trouble);
         self.changed.notify_all();
@@ -94,7 +102,7 @@ impl ArrayPath {
     }
 
     fn connect(self: &Arc<Self>, near: TcpStream) -> io::Result<()> {
-        self.wait_while_stalled();
+        let healed = self.wait_while_stalled().healed;
         let target = SocketAddr::from((TARGET_ADDRESS, PORTAL_PORT));
         let far = match TcpStream::connect(target) {
             Ok(far) => far,
@@ -110,18 +118,27 @@ impl ArrayPath {
         let (path, theirs) = (Arc::clone(self), Arc::clone(&commands));
         let (far_reader, near_writer) = (far.try_clone()?, near.try_clone()?);
         thread::spawn(move || {
-            let _ = path.carry_answers(far_reader, &near_writer, &theirs);
+            let _ = path.carry_answers(far_reader, &near_writer, &theirs, healed);
             let _ = near_writer.shutdown(Shutdown::Both);
             path.write_down_unanswered(&theirs);
         });
-        let _ = self.carry_commands(near, &far, &commands);
+        let _ = self.carry_commands(near, &far, &commands, healed);
         let _ = far.shutdown(Shutdown::Both);
         Ok(())
     }
 
-    fn carry_commands(&self, mut from: TcpStream, mut to: &TcpStream, commands: &Commands) -> io::Result<()> {
+    fn carry_commands(
+        &self,
+        mut from: TcpStream,
+        mut to: &TcpStream,
+        commands: &Commands,
+        healed: u64,
+    ) -> io::Result<()> {
         while let Some(mut pdu) = Pdu::read(&mut from)? {
             let trouble = self.wait_while_stalled();
+            if trouble.healed != healed {
+                return Ok(());
+            }
             if pdu.opcode() == COMMAND {
                 if trouble.slow {
                     thread::sleep(SLOW_BY);
@@ -140,7 +157,13 @@ impl ArrayPath {
         Ok(())
     }
 
-    fn carry_answers(&self, mut from: TcpStream, mut to: &TcpStream, commands: &Commands) -> io::Result<()> {
+    fn carry_answers(
+        &self,
+        mut from: TcpStream,
+        mut to: &TcpStream,
+        commands: &Commands,
+        healed: u64,
+    ) -> io::Result<()> {
         while let Some(mut pdu) = Pdu::read(&mut from)? {
             if let Some(status) = pdu.status()
                 && let Some(pending) = lock(commands).remove(&pdu.task())
@@ -154,7 +177,11 @@ impl ArrayPath {
                     pdu.replace_sense(sense);
                 }
             }
-            if self.wait_while_stalled().deaf {
+            let trouble = self.wait_while_stalled();
+            if trouble.healed != healed {
+                return Ok(());
+            }
+            if trouble.deaf {
                 let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
                 broken.push(to.try_clone()?);
                 drop(broken);
@@ -192,7 +219,7 @@ impl ArrayPath {
 
     fn wait_while_stalled(&self) -> Trouble {
         let mut trouble = self.trouble();
-        while trouble.stalled {
+        while trouble.stalled || trouble.hung {
             trouble = self.changed.wait(trouble).unwrap_or_else(PoisonError::into_inner);
         }
         *trouble
