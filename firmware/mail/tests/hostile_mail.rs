@@ -6,9 +6,13 @@ mod house;
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Write as _};
 use std::net::TcpStream;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use house::*;
+
+/// The memory of this process is measured once, while no other test uses any.
+static MEMORY: RwLock<()> = RwLock::new(());
 
 fn imap(house: &House) -> Client {
     let mut client = Client::secret(house.at(IMAPS));
@@ -30,6 +34,7 @@ fn serves(house: &House, mark: &str) {
 
 #[test]
 fn before_the_login_nothing_large_is_taken() {
+    let _beside = MEMORY.read().unwrap_or_else(PoisonError::into_inner);
     let house = House::new("early.test");
     // An endless literal, an endless line, parentheses without end.
     for begin in [
@@ -64,6 +69,7 @@ fn before_the_login_nothing_large_is_taken() {
 
 #[test]
 fn patterns_with_many_wildcards_cost_little() {
+    let _beside = MEMORY.read().unwrap_or_else(PoisonError::into_inner);
     let house = House::new("patterns.test");
     let mut client = imap(&house);
     for number in 0..30 {
@@ -104,6 +110,7 @@ fn is_readable(house: &House, mark: &str) {
 
 #[test]
 fn messages_made_to_hurt_are_taken_or_refused_and_read() {
+    let _beside = MEMORY.read().unwrap_or_else(PoisonError::into_inner);
     let house = House::new("bombs.test");
     let mut messages = Vec::new();
     let mut header = String::from("Subject: header lines\n");
@@ -190,6 +197,7 @@ fn pour(stream: &mut TcpStream, command: &str) -> usize {
 
 #[test]
 fn who_does_not_read_the_answers_gets_no_more_of_them() {
+    let _alone = MEMORY.write().unwrap_or_else(PoisonError::into_inner);
     let house = House::with("greedy.test", |config| {
         config.try_out.allow_plaintext = true;
         config.try_out.trust_loopback = true;

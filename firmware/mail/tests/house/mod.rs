@@ -137,7 +137,7 @@ impl House {
     }
 
     pub fn ask(&self, request: &Request) -> Reply {
-        control::wire::call(&self.data.path().join("mail.sock"), request, Duration::from_secs(20)).unwrap()
+        control::wire::call(&self.data.path().join("mail.sock"), request, Duration::from_mins(1)).unwrap()
     }
 
     pub fn counter(&self, name: &str) -> u64 {
@@ -217,6 +217,28 @@ impl House {
         }
     }
 
+    /// Waits until the service has read everything that was sent to this port.
+    pub fn has_read(&self, port: u16) {
+        let IpAddr::V4(address) = self.address else { panic!("not an IPv4 address") };
+        // Addresses stand there as the machine keeps them.
+        let own = format!("{:08X}:{port:04X}", u32::from_ne_bytes(address.octets()));
+        let begun = Instant::now();
+        loop {
+            let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+            let waits = table.lines().any(|line| {
+                let words: Vec<&str> = line.split_whitespace().collect();
+                let [_, local, remote, "01", queues, ..] = words[..] else { return false };
+                let (sent, received) = queues.split_once(':').unwrap();
+                (local == own && received != "00000000") || (remote == own && sent != "00000000")
+            });
+            if !waits {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "what was sent is not read");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Waits until an account has a message that contains `needle`.
     pub fn wait_for(&self, name: &str, needle: &str) -> String {
         let begun = Instant::now();
@@ -224,10 +246,16 @@ impl House {
             if let Some(found) = self.inbox(name).into_iter().find(|text| text.contains(needle)) {
                 return found;
             }
-            assert!(begun.elapsed() < Duration::from_secs(20), "no message with {needle:?} for {name}");
+            assert!(begun.elapsed() < PATIENCE, "no message with {needle:?} for {name}");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+/// Whatever the other side does, a test comes to its end.
+fn bound(stream: &TcpStream) {
+    stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+    stream.set_write_timeout(Some(Duration::from_mins(1))).unwrap();
 }
 
 /// A client that speaks line by line.
@@ -272,7 +300,7 @@ impl Write for Stream {
 impl Client {
     pub fn new(target: SocketAddr) -> Self {
         let stream = TcpStream::connect(target).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        bound(&stream);
         Self { stream: BufReader::new(Stream::Clear(stream)) }
     }
 
@@ -282,7 +310,7 @@ impl Client {
         socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
         socket.connect(&target.into()).unwrap();
         let stream = TcpStream::from(socket);
-        stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+        bound(&stream);
         Self { stream: BufReader::new(Stream::Clear(stream)) }
     }
 
