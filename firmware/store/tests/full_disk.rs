@@ -117,7 +117,7 @@ async fn fill_the_disk(dir: &Path) -> String {
     let begin = Instant::now();
     while let Err(error) = deliver(&store, account, 20_000).await {
         assert!(matches!(error, StoreError::DiskFull), "another error: {error}");
-        assert!(begin.elapsed() < Duration::from_secs(50), "the space did not come back");
+        assert!(begin.elapsed() < Duration::from_mins(5), "the space did not come back");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let waited_ms = begin.elapsed().as_millis();

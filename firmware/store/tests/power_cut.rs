@@ -110,8 +110,20 @@ async fn opens_whole(dir: &Path, after: &Moment, account: AccountId, what: &str)
     (inbox, report.messages as usize, queued)
 }
 
-/// Two moments around one batch: five messages appended at once, or one to two accounts and the queue.
+/// Two moments around one batch, with nothing between them that an idle writer did: it looks after the
+/// store once a second, which on a starved machine is soon.
 async fn around_a_batch(delivers: bool) -> (Moment, Moment, AccountId) {
+    for _ in 0..20 {
+        let (before, after, account) = moments_around_a_batch(delivers).await;
+        if (after.settled, after.segment.as_path()) == (before.end, before.segment.as_path()) {
+            return (before, after, account);
+        }
+    }
+    panic!("a batch does not begin where the one before it ended");
+}
+
+/// Five messages appended at once, or one to two accounts and the queue.
+async fn moments_around_a_batch(delivers: bool) -> (Moment, Moment, AccountId) {
     let t = fixture_in(directory()).await;
     warm_up(&t.store, t.dir.path(), t.alice).await;
     let before = moment(&t.store, t.dir.path(), t.alice);
@@ -134,7 +146,6 @@ async fn around_a_batch(delivers: bool) -> (Moment, Moment, AccountId) {
         t.store.append(before.inbox.id, five.to_vec()).await.expect("an APPEND");
     }
     let after = moment(&t.store, t.dir.path(), t.alice);
-    assert_eq!((after.settled, after.segment.as_path()), (before.end, before.segment.as_path()));
     (before, after, t.alice)
 }
 
@@ -219,7 +230,7 @@ async fn what_was_acknowledged_long_ago_is_not_judged_by_the_tail() {
     let t = fixture_in(directory()).await;
     warm_up(&t.store, t.dir.path(), t.alice).await;
     // An idle writer remembers that the sync has returned.
-    for _ in 0..100 {
+    for _ in 0..600 {
         let (_, settled, end) = tail(t.dir.path());
         if settled == end {
             break;

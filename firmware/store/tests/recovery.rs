@@ -97,7 +97,7 @@ async fn space_comes_back_and_readers_do_not_notice() {
     t.store.remove(inbox, doomed).await.unwrap();
     let begin = Instant::now();
     while segment_path(&t, 1).exists() || segment_path(&t, 2).exists() {
-        assert!(begin.elapsed() < Duration::from_secs(50), "the segments are still there");
+        assert!(begin.elapsed() < Duration::from_mins(5), "the segments are still there");
         for (uid, place) in kept.iter().zip(&before) {
             let expected = message(&format!("{}", uid - 1), 2 * MIB);
             assert_eq!(t.store.read_body(place).unwrap(), expected);
@@ -113,7 +113,7 @@ async fn space_comes_back_and_readers_do_not_notice() {
     t.store.rename_mailbox(t.alice, "INBOX", "old").await.unwrap();
     t.store.delete_mailbox(t.alice, "old").await.unwrap();
     while t.store.check().unwrap().bodies > 0 {
-        assert!(begin.elapsed() < Duration::from_secs(90), "the bodies are still there");
+        assert!(begin.elapsed() < Duration::from_mins(5), "the bodies are still there");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(matches!(t.store.read_body(&before[0]), Err(StoreError::Gone)));
