@@ -26,11 +26,12 @@ impl Drop for Neighbour {
 impl Neighbour {
     /// Makes the namespace and a veth pair: `public` here, `far` there.
     fn new() -> Self {
-        let child = Command::new("unshare").args(["-n", "sleep", "60"]).stdin(Stdio::null()).spawn().unwrap();
+        let child =
+            Command::new("unshare").args(["-n", "sleep", "600"]).stdin(Stdio::null()).spawn().unwrap();
         let neighbour = Self(child);
         let own = std::fs::read_link("/proc/self/ns/net").unwrap();
         let theirs = format!("/proc/{}/ns/net", neighbour.0.id());
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while std::fs::read_link(&theirs).ok().is_none_or(|link| link == own) {
             assert!(Instant::now() < deadline, "no second namespace");
             std::thread::sleep(Duration::from_millis(10));
@@ -45,7 +46,11 @@ impl Neighbour {
             assert!(Instant::now() < deadline, "no carrier");
             std::thread::sleep(Duration::from_millis(10));
         }
-        // A solicitation needs the interface's own IPv6 to have come up on the far side.
+        // A solicitation needs the interface's own IPv6 to have come up on the far side: it has an address
+        // of its own then.
+        while !neighbour.ip("-6 addr show dev far").contains("inet6 fe80:") && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         std::thread::sleep(Duration::from_millis(200));
         neighbour
     }
@@ -125,7 +130,7 @@ fn a_claim_moves_the_address_to_this_box_in_every_neighbours_cache() {
         println!("claimed in {} ms", took.as_millis());
         assert!(took >= WAIT && claimed.all_here());
         claimed.claim(WAIT).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(30);
         while !["10.77.0.10", "fd77::10"].iter().all(|address| neighbour.lladdr(address).contains(&mac)) {
             assert!(Instant::now() < deadline, "{}", neighbour.lladdr("10.77.0.10"));
             assert!(claimed.tick().unwrap().is_empty());
@@ -173,7 +178,7 @@ fn a_stranger_that_appears_later_is_reported_with_its_mac() {
         let id = neighbour.0.id().to_string();
         let speak = ["-t", &id, "-n", "bash", "-c", "echo >/dev/udp/10.77.0.99/9"];
         assert!(Command::new("nsenter").args(speak).status().unwrap().success());
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             let strangers = claimed.tick().unwrap();
             if let Some(stranger) = strangers.first() {

@@ -5,8 +5,6 @@
 mod client;
 mod model;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use client::{Client, Service};
 use model::{Mode, Model, Recents, word_after};
 
@@ -296,10 +294,8 @@ async fn storm(seed: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn clients_that_remember_find_nothing_wrong() {
-    let seed = match std::env::var("SEED") {
-        Ok(seed) => seed.parse().expect("a number"),
-        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_nanos() as u64,
-    };
+    // Another number is another storm; the order of what the clients do differs each time as it is.
+    let seed = std::env::var("SEED").map_or(1, |seed| seed.parse().expect("a number"));
     println!("SEED={seed}");
     storm(seed).await;
 }

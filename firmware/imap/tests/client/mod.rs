@@ -186,7 +186,7 @@ impl Client {
 
     async fn fill(&mut self) {
         let mut bytes = vec![0; 16 * 1024];
-        let read = timeout(Duration::from_secs(20), self.stream.read(&mut bytes)).await;
+        let read = timeout(Duration::from_mins(1), self.stream.read(&mut bytes)).await;
         let count = read.expect("the session answers in time").expect("the stream is whole");
         assert!(count > 0, "the session closed after {:?}", String::from_utf8_lossy(&self.buffer));
         self.buffer.extend_from_slice(&bytes[..count]);
@@ -210,7 +210,7 @@ impl Client {
     /// Whether the session has closed; what it said before is dropped.
     pub async fn is_closed(&mut self) -> bool {
         let mut bytes = Vec::new();
-        timeout(Duration::from_secs(10), self.stream.read_to_end(&mut bytes))
+        timeout(Duration::from_mins(1), self.stream.read_to_end(&mut bytes))
             .await
             .is_ok_and(|read| read.is_ok())
     }
