@@ -15,6 +15,7 @@ mod letter;
 pub(crate) mod notice;
 mod pool;
 mod route;
+mod seal;
 mod session;
 mod settle;
 mod sign;

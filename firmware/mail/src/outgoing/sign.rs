@@ -8,11 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use mail_auth::common::crypto::{Ed25519Key, RsaKey, Sha256};
+use mail_auth::common::crypto::{DkimKey, Ed25519Key, RsaKey, Sha256};
 use mail_auth::common::headers::HeaderWriter;
 use mail_auth::dkim::{Canonicalization, DkimSigner, Done};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer};
 use store::{SigningAlgorithm, SigningKey, SigningState, Store};
+
+use super::seal::{self, Seal};
+use crate::clock::unix_s;
 
 /// Fields that are signed. `From` stands twice: another one cannot be added unnoticed (RFC 6376 8.15).
 /// Those that are not there are signed as missing.
@@ -39,7 +42,14 @@ const DOMAINS_MAX: usize = 1_000;
 const SIGN_ASIDE_BYTES: usize = 256 * 1024;
 
 /// The keys of a domain, ready for use.
-type Keys = Arc<Vec<Ready>>;
+type Keys = Arc<Domain>;
+
+#[derive(Default)]
+struct Domain {
+    signers: Vec<Ready>,
+    /// For seals, with its selector: of the kind that everybody can check, if there is one.
+    sealer: Option<(DkimKey, String)>,
+}
 
 enum Ready {
     Rsa(Box<DkimSigner<RsaKey<Sha256>, Done>>),
@@ -63,7 +73,7 @@ impl Signer {
     pub(crate) async fn sign(&self, text: Bytes) -> Bytes {
         let Some(domain) = author_domain(&text) else { return text };
         let keys = match self.keys(&domain) {
-            Ok(keys) if !keys.is_empty() => keys,
+            Ok(keys) if !keys.signers.is_empty() => keys,
             Ok(_) => return text,
             Err(error) => {
                 tracing::error!("keys of {domain} cannot be read: {error}");
@@ -75,6 +85,26 @@ impl Signer {
         }
         let unsigned = text.clone();
         tokio::task::spawn_blocking(move || signed(&keys, &domain, text)).await.unwrap_or(unsigned)
+    }
+
+    /// The text with a seal on top, if an address of ours sends it on for somebody else and we checked it
+    /// when it came; as it is otherwise.
+    pub(crate) async fn seal(&self, text: Bytes, host_name: &Arc<str>) -> Bytes {
+        let Some(domain) = seal::sending_domain(&text) else { return text };
+        let keys = match self.keys(&domain) {
+            Ok(keys) if keys.sealer.is_some() => keys,
+            Ok(_) => return text,
+            Err(error) => {
+                tracing::error!("keys of {domain} cannot be read: {error}");
+                return text;
+            }
+        };
+        if text.len() < SIGN_ASIDE_BYTES {
+            return sealed(&keys, &domain, host_name, text);
+        }
+        let (unsealed, host_name) = (text.clone(), Arc::clone(host_name));
+        let seal = move || sealed(&keys, &domain, &host_name, text);
+        tokio::task::spawn_blocking(seal).await.unwrap_or(unsealed)
     }
 
     fn keys(&self, domain: &str) -> Result<Keys, store::StoreError> {
@@ -99,7 +129,7 @@ impl Signer {
                 })
                 .ok()
         });
-        let ready: Keys = Arc::new(ready.collect());
+        let ready: Keys = Arc::new(Domain { signers: ready.collect(), sealer: sealer(&stored) });
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         if keys.len() >= DOMAINS_MAX {
             keys.clear();
@@ -112,8 +142,8 @@ impl Signer {
 fn make_ready(domain: &str, key: &SigningKey) -> Result<Ready, mail_auth::Error> {
     Ok(match key.algorithm {
         SigningAlgorithm::Rsa => {
-            let secret = PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(key.secret.as_slice()));
-            Ready::Rsa(Box::new(signer(RsaKey::<Sha256>::from_key_der(secret)?, domain, &key.selector)))
+            let secret = RsaKey::<Sha256>::from_key_der(rsa_secret(key))?;
+            Ready::Rsa(Box::new(signer(secret, domain, &key.selector)))
         }
         SigningAlgorithm::Ed25519 => {
             let secret = Ed25519Key::from_pkcs8_der(&key.secret)?;
@@ -135,9 +165,34 @@ fn signer<T: mail_auth::common::crypto::SigningKey>(
         .body_canonicalization(Canonicalization::Relaxed)
 }
 
-fn signed(keys: &[Ready], domain: &str, text: Bytes) -> Bytes {
+/// The key that seals: one active key, RSA before Ed25519.
+fn sealer(keys: &[SigningKey]) -> Option<(DkimKey, String)> {
+    let active = || keys.iter().filter(|key| key.state == SigningState::Active);
+    let of = |algorithm: SigningAlgorithm| active().find(|key| key.algorithm == algorithm);
+    let key = of(SigningAlgorithm::Rsa).or_else(|| of(SigningAlgorithm::Ed25519))?;
+    let ready = match key.algorithm {
+        SigningAlgorithm::Rsa => RsaKey::<Sha256>::from_key_der(rsa_secret(key)).map(DkimKey::Rsa),
+        SigningAlgorithm::Ed25519 => Ed25519Key::from_pkcs8_der(&key.secret).map(DkimKey::Ed25519),
+    };
+    ready.ok().map(|ready| (ready, key.selector.clone()))
+}
+
+fn rsa_secret(key: &SigningKey) -> PrivateKeyDer<'_> {
+    PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(key.secret.as_slice()))
+}
+
+fn sealed(keys: &Domain, domain: &str, host_name: &str, text: Bytes) -> Bytes {
+    let Some((key, selector)) = &keys.sealer else { return text };
+    let seal = Seal { key, domain, selector, host_name, unix_s: unix_s() };
+    let Some(top) = seal::set(&text, &FIELDS, &seal) else { return text };
+    let mut whole = top.into_bytes();
+    whole.extend_from_slice(&text);
+    whole.into()
+}
+
+fn signed(keys: &Domain, domain: &str, text: Bytes) -> Bytes {
     let mut top = String::new();
-    for key in keys {
+    for key in &keys.signers {
         let signature = match key {
             Ready::Rsa(signer) => signer.sign(&text),
             Ready::Ed25519(signer) => signer.sign(&text),

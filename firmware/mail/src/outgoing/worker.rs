@@ -178,6 +178,6 @@ impl Worker {
     /// The text as it leaves.
     pub(super) async fn sign(&self, items: &[&DueItem], text: Bytes) -> Bytes {
         let ours = items.first().is_some_and(|item| item.envelope.sign);
-        if ours { self.signer.sign(text).await } else { text }
+        if ours { self.signer.sign(text).await } else { self.signer.seal(text, &self.host_name).await }
     }
 }
