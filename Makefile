@@ -18,6 +18,8 @@ LAB_PACKAGES    := qemu-system-x86 qemu-block-extra ovmf tgt iproute2 sqlite3
 CLIENT_PACKAGES := swaks libio-socket-ssl-perl libnet-ssleay-perl curl mutt isync msmtp fetchmail getmail6 python3
 # Makes the kernel answer with errors in the store's tests.
 FAULT_PACKAGES  := strace
+# A management controller for the tests of power fencing.
+POWER_PACKAGES  := openipmi
 BENCH_PACKAGES  := postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd openssl
 FUZZ_PACKAGES   := g++
 FUZZ_TARGETS    := $(notdir $(basename $(wildcard tests/fuzz/targets/*.rs)))
@@ -110,7 +112,7 @@ toolchain:
 	@command -v cargo >/dev/null || { echo 'Rust is missing. Install rustup from https://rustup.rs, then: rustup toolchain install 1.95'; exit 1; }
 
 deps: toolchain
-	@$(call install,$(BUILD_PACKAGES) $(IMAGE_PACKAGES) $(LAB_PACKAGES) $(CLIENT_PACKAGES) $(FAULT_PACKAGES))
+	@$(call install,$(BUILD_PACKAGES) $(IMAGE_PACKAGES) $(LAB_PACKAGES) $(CLIENT_PACKAGES) $(FAULT_PACKAGES) $(POWER_PACKAGES))
 
 deps-bench:
 	@$(call install,$(BENCH_PACKAGES))
