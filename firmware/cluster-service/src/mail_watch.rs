@@ -214,16 +214,17 @@ mod tests {
             thread::sleep(Duration::from_millis(5));
         }
         crate::mail_service::suspend(pid);
-        // It stops at its next instruction; only then nothing moves any more.
-        let mut last = pulse(pid).unwrap();
-        for _ in 0..1_000 {
-            thread::sleep(Duration::from_millis(10));
-            let now = pulse(pid).unwrap();
-            if now == last {
+        // It stops at its next instruction, which on a starved machine is a while away.
+        let stands = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") T ");
+        for _ in 0..6_000 {
+            if stands() {
                 break;
             }
-            last = now;
+            thread::sleep(Duration::from_millis(10));
         }
+        assert!(stands(), "it was not stopped");
+        let last = pulse(pid).unwrap();
+        thread::sleep(Duration::from_millis(100));
         assert_eq!(pulse(pid), Some(last));
         busy.kill().unwrap();
         busy.wait().unwrap();

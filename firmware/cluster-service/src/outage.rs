@@ -113,7 +113,9 @@ mod tests {
         });
         let meter = OutageMeter::start_at(address).unwrap();
         let until_served = |moment: Instant| {
+            let begun = Instant::now();
             while !meter.is_served_since(moment) {
+                assert!(begun.elapsed() < Duration::from_mins(1), "no greeting");
                 thread::sleep(Duration::from_millis(10));
             }
         };

@@ -189,7 +189,9 @@ mod tests {
 
     /// Opened again until the thread has written so many of both boxes.
     fn reopened(path: &Path, own: u64, peer: u64) -> RecordBook {
+        let begun = std::time::Instant::now();
         loop {
+            assert!(begun.elapsed() < Duration::from_mins(1), "they are not written");
             let book = RecordBook::open(path).unwrap();
             if (book.newest(), book.peers_newest()) == (own, peer) {
                 return book;
