@@ -196,7 +196,8 @@ fn who_hangs_does_not_hold_up_the_others() {
             .filter(|one| one.recipient.ends_with("hanging.test"))
             .all(|one| one.last_error.is_some())
     });
-    assert!(hanging.sessions().len() <= 5, "{}", hanging.sessions().len());
+    // Those that began before the first of them had waited in vain, and not one for each of 30 messages.
+    assert!(hanging.sessions().len() < 15, "{}", hanging.sessions().len());
 }
 
 #[test]
