@@ -8,7 +8,7 @@ const WELL: Duration = Duration::from_mins(1);
 /// Limits of the pacing of one service.
 #[derive(Debug, Clone, Copy)]
 pub struct Pacing {
-    /// Wait before the first restart; doubled with each further one.
+    /// Wait before the second restart in a row, the first has none; doubled with each further one.
     pub first: Duration,
     /// Longest wait.
     pub longest: Duration,
@@ -30,8 +30,8 @@ impl Failures {
         if self.0 >= pacing.failures_max {
             return None;
         }
-        let doublings = (self.0 - 1).min(16);
-        Some(pacing.first.saturating_mul(1 << doublings).min(pacing.longest))
+        let Some(doublings) = self.0.checked_sub(2) else { return Some(Duration::ZERO) };
+        Some(pacing.first.saturating_mul(1 << doublings.min(16)).min(pacing.longest))
     }
 }
 
@@ -47,7 +47,7 @@ mod tests {
         let mut failures = Failures::default();
         let waits: Vec<_> = (0..5).map(|_| failures.note(&PACING, Duration::ZERO)).collect();
         let ms = |ms| Some(Duration::from_millis(ms));
-        assert_eq!(waits, [ms(100), ms(200), ms(400), ms(500), None]);
+        assert_eq!(waits, [ms(0), ms(100), ms(200), ms(400), None]);
     }
 
     #[test]
@@ -56,6 +56,6 @@ mod tests {
         for _ in 0..5 {
             failures.note(&PACING, Duration::ZERO);
         }
-        assert_eq!(failures.note(&PACING, WELL), Some(Duration::from_millis(100)));
+        assert_eq!(failures.note(&PACING, WELL), Some(Duration::ZERO));
     }
 }

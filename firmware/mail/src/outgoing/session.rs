@@ -85,7 +85,7 @@ impl Session {
         let _place = Place { worker: self.worker.clone(), destination: self.destination.clone() };
         let mut messages = 0;
         while !*stop.borrow() && !self.worker.is_paused() {
-            let went = match self.step().await {
+            let went = match self.step(stop.clone()).await {
                 Ok(went) => went,
                 Err(error) => {
                     tracing::error!("mail to {} waits: {error}", self.destination);
@@ -95,7 +95,7 @@ impl Session {
             };
             self.worker.dispatch().progress(&self.destination, went);
             if went != Went::Well {
-                if went == Went::Idle && messages == 0 {
+                if went == Went::Idle && messages == 0 && !*stop.borrow() {
                     // Somebody else has it, or the books are wrong; no reason to ask in a circle.
                     let _ = self.worker.store.queue_refresh(&self.destination).await;
                     tokio::time::sleep(PAUSE).await;
@@ -113,7 +113,7 @@ impl Session {
     }
 
     /// One message.
-    async fn step(&mut self) -> Result<Went, StoreError> {
+    async fn step(&mut self, mut stop: watch::Receiver<bool>) -> Result<Went, StoreError> {
         let worker = self.worker.clone();
         let began_ms = unix_ms();
         let items = worker.store.queue_claim(&self.destination, began_ms, RECIPIENTS_MAX)?;
@@ -125,7 +125,12 @@ impl Session {
             return Ok(went);
         }
         let demand = if first.envelope.require_tls { Demand::Verified } else { Demand::Nothing };
-        let went = match self.prepare(demand).await {
+        // Nothing has begun before there is a connection: it can wait for the service that comes next.
+        let prepared = tokio::select! {
+            prepared = self.prepare(demand) => prepared,
+            _ = stop.wait_for(|stop| *stop) => return Ok(Went::Idle),
+        };
+        let went = match prepared {
             Ok(()) => self.send(&items, demand, began_ms).await?,
             Err(reply) => self.unreachable(&items, &reply, began_ms).await?,
         };
