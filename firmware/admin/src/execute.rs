@@ -68,13 +68,13 @@ impl Sockets {
 pub fn execute(command: Command, password: Option<String>, sockets: &Sockets) -> Result<Answer, Failure> {
     match command {
         Command::Status => ask_cluster(sockets, &cluster::Request::Status),
-        Command::SwitchOver { to } => ask_cluster(sockets, &cluster::Request::SwitchOver { to }),
+        Command::SwitchOver { to } => ask_cluster(sockets, &cluster::Request::SwitchOver { to, group: None }),
         Command::Maintenance { state } => {
             ask_cluster(sockets, &cluster::Request::Maintenance { on: state == Switch::On })
         }
         Command::Prefer { owner, fail_back } => {
             let owner = (owner != "none").then_some(owner);
-            ask_cluster(sockets, &cluster::Request::Prefer { owner, fail_back })
+            ask_cluster(sockets, &cluster::Request::Prefer { owner, fail_back, group: None })
         }
         Command::Records { records_max } => ask_cluster(sockets, &cluster::Request::Records { records_max }),
         Command::Log { lines_max, after } => ask_init(sockets, &init::Request::Log { after, lines_max }),

@@ -202,6 +202,7 @@ const SENTENCES: &[(&str, &str)] = &[
         "本机听到自己的信号；电缆成环或两端都插在本机上",
     ),
     // Operations and what is told of them
+    ("{0} serves mail-2 now: {1}; taken in {2} ms", "{0} 现在为 mail-2 提供服务：{1}；接管用时 {2} 毫秒"),
     ("{0} serves now: {1}; taken in {2} ms", "{0} 现在提供服务：{1}；接管用时 {2} 毫秒"),
     ("drill: {0}", "演练：{0}"),
     ("rolling restart: {0}", "滚动重启：{0}"),

@@ -47,6 +47,8 @@ pub struct Multipath {
     data: PathBuf,
     /// Names of the paths in its table, and their numbers, `major:minor`.
     members: Vec<(String, String)>,
+    suffix: String,
+    whole: String,
 }
 
 impl Multipath {
@@ -56,9 +58,10 @@ impl Multipath {
     }
 
     /// Puts the paths called `names` together, on each of which this box is registered; what an
-    /// earlier run left behind is removed first.
-    pub fn assemble(names: &[String]) -> Result<Self, MultipathError> {
-        remove_all()?;
+    /// earlier run left behind is removed first. `suffix` tells the devices of one group from another's.
+    pub fn assemble(names: &[String], suffix: &str) -> Result<Self, MultipathError> {
+        let (whole_name, data_name) = device_names(suffix);
+        remove_all(suffix)?;
         let members = numbered(names);
         let first = names.first().map_or("", String::as_str);
         let missing = || MultipathError::NoPath(first.to_owned());
@@ -69,7 +72,7 @@ impl Multipath {
         if members.is_empty() || length == 0 {
             return Err(missing());
         }
-        let whole = device_mapper::create(WHOLE, &table(sectors, &members))
+        let whole = device_mapper::create(&whole_name, &table(sectors, &members))
             .map_err(|source| MultipathError::Kernel { what: "the device over all paths", source })?;
         let below = number_in_text(&whole.file_name().unwrap_or_default().to_string_lossy(), "dev");
         let linear = Target {
@@ -77,10 +80,10 @@ impl Multipath {
             kind: "linear",
             parameters: format!("{} {start}", below.ok_or_else(missing)?),
         };
-        match device_mapper::create(DATA, &linear) {
-            Ok(data) => Ok(Self { sectors, data, members }),
+        match device_mapper::create(&data_name, &linear) {
+            Ok(data) => Ok(Self { sectors, data, members, suffix: suffix.to_owned(), whole: whole_name }),
             Err(source) => {
-                let _ = device_mapper::remove(WHOLE);
+                let _ = device_mapper::remove(&whole_name);
                 Err(MultipathError::Kernel { what: "its data partition", source })
             }
         }
@@ -97,7 +100,7 @@ impl Multipath {
         let Some((_, number)) = self.members.iter().find(|(member, _)| member == name) else {
             return Ok(());
         };
-        device_mapper::message(WHOLE, &format!("fail_path {number}"))
+        device_mapper::message(&self.whole, &format!("fail_path {number}"))
             .map_err(|source| MultipathError::Kernel { what: "a path that is to be left", source })
     }
 
@@ -105,11 +108,11 @@ impl Multipath {
     pub fn admit(&mut self, name: &str, usable: &[String]) -> Result<(), MultipathError> {
         let number = number_in_text(name, "dev").ok_or_else(|| MultipathError::NoPath(name.to_owned()))?;
         if self.members.contains(&(name.to_owned(), number.clone())) {
-            return device_mapper::message(WHOLE, &format!("reinstate_path {number}"))
+            return device_mapper::message(&self.whole, &format!("reinstate_path {number}"))
                 .map_err(|source| MultipathError::Kernel { what: "a path that returns", source });
         }
         let members = numbered(usable);
-        device_mapper::replace(WHOLE, &table(self.sectors, &members))
+        device_mapper::replace(&self.whole, &table(self.sectors, &members))
             .map_err(|source| MultipathError::Kernel { what: "a path that is new", source })?;
         self.members = members;
         Ok(())
@@ -117,7 +120,7 @@ impl Multipath {
 
     /// Names of the paths that the kernel has given up by itself.
     pub fn failed(&self) -> Vec<String> {
-        let status = device_mapper::status(WHOLE).unwrap_or_default();
+        let status = device_mapper::status(&self.whole).unwrap_or_default();
         let failed = failed_numbers(&status);
         self.members
             .iter()
@@ -127,18 +130,24 @@ impl Multipath {
     }
 
     /// Removes what an earlier run left behind; nothing may be mounted on it.
-    pub fn remove_any() -> Result<(), MultipathError> {
-        remove_all()
+    pub fn remove_any(suffix: &str) -> Result<(), MultipathError> {
+        remove_all(suffix)
     }
 
     /// Takes the device apart; nothing may be mounted on it.
     pub fn remove(self) -> Result<(), MultipathError> {
-        remove_all()
+        remove_all(&self.suffix)
     }
 }
 
-fn remove_all() -> Result<(), MultipathError> {
-    for name in [DATA, WHOLE] {
+/// Names of the device over all paths and of the data partition on it.
+fn device_names(suffix: &str) -> (String, String) {
+    (format!("{WHOLE}{suffix}"), format!("{DATA}{suffix}"))
+}
+
+fn remove_all(suffix: &str) -> Result<(), MultipathError> {
+    let (whole, data) = device_names(suffix);
+    for name in [&data, &whole] {
         let deadline = Instant::now() + REMOVE_WAIT;
         loop {
             match device_mapper::remove(name) {

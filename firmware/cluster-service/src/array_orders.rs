@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use array::ReservationError;
 use cluster::{Order, StepFault};
-use control::DATA_DIR;
+use control::GroupPlace;
 use rustix::fs::{Gid, Uid, chown};
 
 use crate::array_paths::ArrayPaths;
@@ -26,11 +26,15 @@ pub struct LunPlace {
     pub driver: String,
     /// Identifies the pair in reservation keys.
     pub pair_id: u32,
+    /// The group's places on this box.
+    pub group: &'static GroupPlace,
 }
 
 /// Carries out one of the orders that concern the array.
 pub fn carry_out(paths: &ArrayPaths, order: &Order) -> Result<(), StepFault> {
     let failed = |error: &dyn std::fmt::Display| StepFault::Failed(error.to_string());
+    let group = paths.group();
+    let data = Path::new(group.data_dir);
     match order {
         Order::Fence { key, over } => {
             match paths.reservation().map_err(StepFault::Failed)?.take(*key, *over) {
@@ -44,19 +48,19 @@ pub fn carry_out(paths: &ArrayPaths, order: &Order) -> Result<(), StepFault> {
         }
         Order::Mount { proof } => {
             // What an earlier owner of this box left behind would keep the partition table closed.
-            if !array::is_mounted(Path::new(DATA_DIR)) {
+            if !array::is_mounted(data) {
                 paths.take_apart().map_err(StepFault::Failed)?;
             }
             let lun = paths.to_try().into_iter().next();
             let lun = lun.ok_or_else(|| StepFault::Failed("no path to the array is left".to_owned()))?;
             let partition = lun.data_partition(PARTITION_WAIT).map_err(|e| failed(&e))?;
             let device = paths.put_together(&partition).map_err(StepFault::Failed)?;
-            array::mount(proof, &device, Path::new(DATA_DIR)).map_err(|e| failed(&e))?;
-            let mail = control::MAIL_UID;
-            chown(DATA_DIR, Some(Uid::from_raw(mail)), Some(Gid::from_raw(mail))).map_err(|e| failed(&e))
+            array::mount(proof, &device, data).map_err(|e| failed(&e))?;
+            let mail = group.uid;
+            chown(data, Some(Uid::from_raw(mail)), Some(Gid::from_raw(mail))).map_err(|e| failed(&e))
         }
         Order::Unmount { .. } => {
-            array::unmount(Path::new(DATA_DIR), UNMOUNT_WAIT).map_err(|e| failed(&e))?;
+            array::unmount(data, UNMOUNT_WAIT).map_err(|e| failed(&e))?;
             paths.take_apart().map_err(StepFault::Failed)
         }
         Order::Unreserve { key, release } => {

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use array::paths::{Act, Paths};
 use array::{Device, Lun, Multipath, Reservation, ScsiError};
 use cluster::{Event, HeldProof};
+use control::GroupPlace;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use tracing::{info, warn};
 
@@ -99,6 +100,11 @@ impl ArrayPaths {
         };
         thread::Builder::new().name("array-paths".to_owned()).spawn(move || keeper.run(&news))?;
         Ok(paths)
+    }
+
+    /// The group whose LUN it is.
+    pub fn group(&self) -> &'static GroupPlace {
+        self.0.place.group
     }
 
     /// Asks every path in use for the reservation; never waits. The first answer goes to the core.
@@ -200,7 +206,7 @@ impl ArrayPaths {
         let mut multipath = lock(&self.0.multipath);
         *multipath = None;
         let names = lock(&self.0.paths).usable();
-        let device = Multipath::assemble(&names).map_err(|error| error.to_string())?;
+        let device = Multipath::assemble(&names, self.group().suffix()).map_err(|error| error.to_string())?;
         let node = device.data_partition().to_owned();
         info!("the array is used over {} of {channels} host channels, as {}", names.len(), node.display());
         *multipath = Some(device);
@@ -211,7 +217,9 @@ impl ArrayPaths {
     pub fn take_apart(&self) -> Result<(), String> {
         match lock(&self.0.multipath).take() {
             Some(device) => device.remove().map_err(|error| error.to_string()),
-            None if Multipath::is_possible() => Multipath::remove_any().map_err(|error| error.to_string()),
+            None if Multipath::is_possible() => {
+                Multipath::remove_any(self.group().suffix()).map_err(|error| error.to_string())
+            }
             None => Ok(()),
         }
     }

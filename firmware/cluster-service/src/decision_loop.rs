@@ -1,4 +1,5 @@
-//! The decision loop: one thread that owns the core, waits for nobody, and feeds the watchdog.
+//! The decision loop: one thread that owns the cores of all groups, waits for nobody, and feeds the watchdog
+//! when every one of them has been stepped.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,21 +8,22 @@ use std::time::{Duration, Instant};
 
 use array::now;
 use cluster::situation::PeerSeen;
-use cluster::{Action, Command, Core, Event, Role};
-use control::cluster::{Reply, Request, Setup, SetupState, Status};
-use crossbeam_channel::{Receiver, Sender};
+use cluster::{Action, Command, Core, Event, Refusal, Role};
+use control::cluster::{NewGroup, Reply, Request, Setup, SetupState, Status};
+use crossbeam_channel::{Select, Sender, bounded};
+use settings::FurtherGroup;
 use tracing::{info, warn};
 
-use crate::array_paths::ArrayPaths;
-use crate::input::Input;
+use crate::group::{Ground, Group, GroupPlan};
+use crate::input::{INPUTS_MAX, Input};
 use crate::media::Media;
-use crate::orders::{Hands, Job};
+use crate::orders::Job;
 use crate::requests::Asked;
 use crate::settings_keeper::{Keep, SettingsKeeper};
 use crate::status::Noticeboard;
 use crate::teller::Teller;
 use crate::watchdog::Watchdog;
-use crate::{mail_service, reset};
+use crate::{group_orders, mail_service, reset};
 
 /// Longest sleep of the loop.
 const TICK: Duration = Duration::from_millis(50);
@@ -37,14 +39,10 @@ const PENDING_MAX: usize = 64;
 
 /// Everything the loop uses.
 pub struct DecisionLoop {
-    /// The core.
-    pub core: Core,
-    /// What comes in.
-    pub inputs: Receiver<Input>,
-    /// Who carries orders out.
-    pub hands: Hands,
-    /// Who reads the reservation.
-    pub array_paths: ArrayPaths,
+    /// The groups, by number. The first one's channel takes what concerns the whole box as well.
+    pub groups: Vec<Group>,
+    /// What the groups have in common.
+    pub ground: Ground,
     /// Who sends beats.
     pub media: Media,
     /// Who saves settings.
@@ -55,22 +53,29 @@ pub struct DecisionLoop {
     pub teller: Teller,
     /// The watchdog, if the box has one that works.
     pub watchdog: Option<Watchdog>,
-    /// Set while the mail service is to be probed.
-    pub serving: Arc<AtomicBool>,
     /// Set when the service is asked to end.
     pub stop: Arc<AtomicBool>,
     /// Answers that callers wait for.
-    pub pending: BTreeMap<u32, Sender<Reply>>,
+    pub pending: BTreeMap<u32, Pending>,
     /// Number of the next command.
     pub next_command: u32,
-    /// When the group was found released, on the way down.
-    pub let_go: Option<Instant>,
-    /// Whether the group's processes are held still; unknown at the start.
-    pub held: Option<bool>,
+    /// Whether the LUN of a new group is being made ready.
+    pub adding: bool,
+    /// The way back into the first group's channel.
+    pub send: Sender<Input>,
+}
+
+/// An answer that a caller waits for: one core's, or that of every core.
+#[derive(Debug)]
+pub struct Pending {
+    answer: Sender<Reply>,
+    /// Cores that have not answered.
+    left: usize,
+    refused: Option<String>,
 }
 
 impl DecisionLoop {
-    /// Decides until the service is asked to end and the group is released, or time is up.
+    /// Decides until the service is asked to end and every group is released, or time is up.
     pub fn run(&mut self) {
         let mut stopping: Option<Instant> = None;
         let mut actions = Vec::new();
@@ -81,115 +86,224 @@ impl DecisionLoop {
             }
             match stopping {
                 None if self.stop.load(Ordering::Acquire) => {
-                    info!("asked to end; the group is released first");
+                    info!("asked to end; what this box serves is released first");
                     stopping = Some(Instant::now());
-                    self.tell(Event::Command { id: 0, command: Command::Stop }, &mut actions);
+                    for index in 0..self.groups.len() {
+                        self.tell(index, Event::Command { id: 0, command: Command::Stop }, &mut actions);
+                    }
                 }
                 Some(since) if since.elapsed() >= STOP_LIMIT => return,
-                Some(_) if !self.core.role().claims() && self.is_known_to_have_let_go() => return,
+                Some(_) if self.is_known_to_have_let_go() => return,
                 _ => {}
             }
         }
     }
 
-    /// Whether the other box takes, or is told often enough that it may.
+    /// Whether the other box takes every group, or is told often enough that it may.
     fn is_known_to_have_let_go(&mut self) -> bool {
-        let since = *self.let_go.get_or_insert_with(Instant::now);
-        let taken = matches!(self.core.peer_seen(), PeerSeen::Alive { role, .. } if role.claims());
-        taken || since.elapsed() >= ANNOUNCE_RELEASE
-    }
-
-    /// Waits for an input, takes what else is there, ends with a tick.
-    fn round(&mut self, actions: &mut Vec<Action>) {
-        if let Ok(first) = self.inputs.recv_timeout(TICK) {
-            self.take(first, actions);
-            for _ in 1..ROUND_MAX {
-                let Ok(input) = self.inputs.try_recv() else { break };
-                self.take(input, actions);
+        let known = |group: &mut Group| {
+            if group.core.role().claims() {
+                return false;
             }
-        }
-        self.tell(Event::Tick, actions);
-        // Nothing is mounted any more, so there is nothing to hold.
-        if self.core.lapsed_ms() == 0 && self.core.role() != Role::Fenced {
-            self.hold(false);
-        }
-        self.noticeboard.watch(&self.core, now());
-        self.noticeboard.set_alarm("settings", self.keeper.trouble(), now());
-        self.teller.watch(&self.core, &mut self.noticeboard, now());
-        let serves = self.core.role() == Role::Active && self.core.lapsed_ms() == 0;
-        self.serving.store(serves, Ordering::Release);
+            let since = *group.let_go.get_or_insert_with(Instant::now);
+            let taken = matches!(group.core.peer_seen(), PeerSeen::Alive { role, .. } if role.claims());
+            taken || since.elapsed() >= ANNOUNCE_RELEASE
+        };
+        // Each is looked at, so that each one's time begins when it is released.
+        self.groups.iter_mut().map(known).fold(true, |all, one| all && one)
     }
 
-    fn take(&mut self, input: Input, actions: &mut Vec<Action>) {
+    /// Waits for an input, takes what else is there, ends with a tick of every group.
+    fn round(&mut self, actions: &mut Vec<Action>) {
+        let mut wait = TICK;
+        for _ in 0..ROUND_MAX {
+            let Some((index, input)) = self.next(wait) else { break };
+            self.take(index, input, actions);
+            wait = Duration::ZERO;
+        }
+        for index in 0..self.groups.len() {
+            self.tell(index, Event::Tick, actions);
+            self.look(index);
+        }
+        let Some(first) = self.groups.first() else { return };
+        self.noticeboard.watch(&first.core, now());
+        self.noticeboard.set_alarm("settings", self.keeper.trouble(), now());
+        for further in self.groups.iter().skip(1) {
+            self.noticeboard.watch_group(&further.core, now());
+        }
+        let standby = self.groups.iter().find(|group| group.core.role() == Role::Standby).unwrap_or(first);
+        self.teller.watch(&first.core, &standby.core, &mut self.noticeboard, now());
+    }
+
+    /// The next input of any group, and whose it is.
+    fn next(&self, wait: Duration) -> Option<(usize, Input)> {
+        let mut select = Select::new();
+        for group in &self.groups {
+            select.recv(&group.inputs);
+        }
+        let index = select.ready_timeout(wait).ok()?;
+        Some((index, self.groups.get(index)?.inputs.try_recv().ok()?))
+    }
+
+    /// Lets the group's processes go on, and be probed, if its core says so.
+    fn look(&mut self, index: usize) {
+        let Some(group) = self.groups.get(index) else { return };
+        let proven = group.core.lapsed_ms() == 0;
+        group.serving.store(group.core.role() == Role::Active && proven, Ordering::Release);
+        // Nothing is mounted any more, so there is nothing to hold.
+        if proven && group.core.role() != Role::Fenced {
+            self.hold(index, false);
+        }
+    }
+
+    fn take(&mut self, index: usize, input: Input, actions: &mut Vec<Action>) {
         match input {
-            Input::Core(event) => self.tell(event, actions),
-            Input::Medium(report) => self.noticeboard.take_medium(report),
+            Input::Core(Event::Heard { medium, beat }) => {
+                // Both groups' beats come over the same cables.
+                self.tell(usize::from(beat.group), Event::Heard { medium, beat }, actions);
+            }
+            Input::Core(event) => self.tell(index, event, actions),
+            Input::Medium(report) if index == 0 => self.noticeboard.take_medium(report),
+            // What keeps a further group's LUN from being read its core says by itself.
+            Input::Medium(_) => {}
             Input::Services(services) => {
                 self.noticeboard.take_services(services);
                 // A process that began while everything is held still is held still as well.
-                if self.held == Some(true) {
-                    self.noticeboard.mail_pid().into_iter().for_each(mail_service::suspend);
+                for group in self.groups.iter().filter(|group| group.held == Some(true)) {
+                    self.noticeboard.pid_of(group.place.name).into_iter().for_each(mail_service::suspend);
                 }
             }
-            Input::Alarm { code, text } => self.noticeboard.set_alarm(code, text, now()),
+            Input::Alarm { code, text } => {
+                let number = self.groups.get(index).map_or(0, |group| group.place.number);
+                self.noticeboard.set_alarm_of(number, code, text, now());
+            }
             Input::PeerJoined { name } => self.noticeboard.peer_joined(name),
+            Input::GroupMade(made) => {
+                self.adding = false;
+                match *made {
+                    Ok(group) => self.add_group(group),
+                    Err(text) => {
+                        let text = format!("the group could not be added: {text}");
+                        self.noticeboard.set_alarm(group_orders::ALARM, Some(text), now());
+                    }
+                }
+            }
             Input::Telling(news) => {
-                self.teller.take(news, &self.core, &self.noticeboard, &self.keeper, now());
+                let Some(first) = self.groups.first() else { return };
+                let new = self.teller.take(news, &first.core, &self.noticeboard, &self.keeper, now());
+                if let Some(group) = new {
+                    self.adopt_group(group);
+                }
             }
             Input::Asked(asked) => self.answer(asked, actions),
         }
     }
 
-    fn tell(&mut self, event: Event, actions: &mut Vec<Action>) {
-        self.core.handle(now(), event, actions);
-        for action in actions.drain(..) {
-            self.carry_out(action);
+    /// Takes over a group that the other box has added.
+    fn adopt_group(&mut self, group: FurtherGroup) {
+        let mut settings = self.ground.settings.clone();
+        settings.further_groups.push(group.clone());
+        match settings.check() {
+            Ok(()) => {
+                info!("the other box has added a group; this one carries it as well");
+                self.add_group(group);
+            }
+            Err(error) => warn!("the group that the other box has added is not taken over: {error}"),
         }
     }
 
-    fn carry_out(&mut self, action: Action) {
+    /// Saves the group and starts it.
+    fn add_group(&mut self, group: FurtherGroup) {
+        self.noticeboard.set_alarm(group_orders::ALARM, None, now());
+        self.ground.settings.further_groups.push(group.clone());
+        self.keep(Keep::Group(Box::new(group)));
+        self.teller.group_added(&self.ground.settings);
+        let Some(plan) = GroupPlan::all(&self.ground.settings).pop() else { return };
+        let (send, inputs) = bounded(INPUTS_MAX);
+        match Group::start(&self.ground, &plan, &mut self.media, (&send, inputs)) {
+            Ok(group) => {
+                info!("{} is a group of this pair now", group.place.name);
+                self.groups.push(group);
+                self.noticeboard.add_group(plan);
+            }
+            Err(error) => {
+                let text = format!("the new group cannot be started before this box is restarted: {error}");
+                self.noticeboard.set_alarm(group_orders::ALARM, Some(text), now());
+            }
+        }
+    }
+
+    fn tell(&mut self, index: usize, event: Event, actions: &mut Vec<Action>) {
+        // A beat of a group that this box does not know of yet.
+        let Some(group) = self.groups.get_mut(index) else { return };
+        group.core.handle(now(), event, actions);
+        for action in actions.drain(..) {
+            self.carry_out(index, action);
+        }
+    }
+
+    fn carry_out(&mut self, index: usize, action: Action) {
+        let Some(group) = self.groups.get(index) else { return };
         match action {
             Action::Read { number } => {
                 // A path hangs with the array; the core counts the reading as failed by its age.
-                self.array_paths.read(number);
+                group.array_paths.read(number);
             }
             Action::Beat { beat, slot } => self.media.send(beat, slot),
             Action::Run { run, order, deadline_ms } => {
-                self.hands.give(Job { run, order, deadline: now() + deadline_ms });
+                group.hands.give(Job { run, order, deadline: now() + deadline_ms });
             }
             // Orders carry their proofs, the slot's comes with each beat; a path that returns needs one.
-            Action::Prove(proof) => self.array_paths.proven(proof),
+            Action::Prove(proof) => group.array_paths.proven(proof),
             Action::Suspend => {
-                warn!("the proof of the reservation has lapsed: the mail service is held still");
-                self.hold(true);
+                warn!(
+                    "the proof of the reservation has lapsed: the service {} is held still",
+                    group.place.name
+                );
+                self.hold(index, true);
             }
             Action::Resume => {
-                info!("the reservation is proven again: the mail service goes on");
-                self.hold(false);
+                info!("the reservation is proven again: the service {} goes on", group.place.name);
+                self.hold(index, false);
             }
             Action::Reset { reason } => reset::now(&reason),
-            Action::Answer { id, result } => {
-                if let Some(answer) = self.pending.remove(&id) {
-                    let reply =
-                        result.map_or_else(|refusal| Reply::Refused(refusal.to_string()), |()| Reply::Done);
-                    let _ = answer.try_send(reply);
-                }
+            Action::Answer { id, result } => self.answered(id, result),
+            Action::Record(record) => {
+                info!("{}", self.teller.record(&record, group.place, &self.noticeboard));
             }
-            Action::Record(record) => info!("{}", self.teller.record(&record, &self.noticeboard)),
-            Action::SavePreference(preference) => self.keep(Keep::Preference(preference)),
+            Action::SavePreference(preference) => {
+                let number = group.place.number;
+                self.keep(Keep::Preference(number, preference));
+            }
             Action::SaveMaintenance(on) => self.keep(Keep::Maintenance(on)),
         }
     }
 
-    /// Holds every process of the group still, one that is being started among them; or lets them go on.
-    fn hold(&mut self, still: bool) {
-        if self.held == Some(still) {
+    /// A core has answered a command; the caller hears of it once all have that were asked.
+    fn answered(&mut self, id: u32, result: Result<(), Refusal>) {
+        let Some(pending) = self.pending.get_mut(&id) else { return };
+        pending.left = pending.left.saturating_sub(1);
+        if let Err(refusal) = result {
+            pending.refused = Some(refusal.to_string());
+        }
+        if pending.left > 0 {
             return;
         }
-        self.held = Some(still);
-        mail_service::freeze(still);
+        if let Some(Pending { answer, refused, .. }) = self.pending.remove(&id) {
+            let _ = answer.try_send(refused.map_or(Reply::Done, Reply::Refused));
+        }
+    }
+
+    /// Holds every process of the group still, one that is being started among them; or lets them go on.
+    fn hold(&mut self, index: usize, still: bool) {
+        let Some(group) = self.groups.get_mut(index) else { return };
+        if group.held == Some(still) {
+            return;
+        }
+        group.held = Some(still);
+        mail_service::freeze(group.place, still);
         let signal = if still { mail_service::suspend } else { mail_service::resume };
-        self.noticeboard.mail_pid().into_iter().for_each(signal);
+        self.noticeboard.pid_of(group.place.name).into_iter().for_each(signal);
     }
 
     fn keep(&mut self, what: Keep) {
@@ -200,21 +314,39 @@ impl DecisionLoop {
     fn answer(&mut self, asked: Asked, actions: &mut Vec<Action>) {
         let Asked { request, answer } = asked;
         let reply = match request {
-            Request::Status => Reply::Status(Box::new(self.status())),
+            Request::Status => self.status().map_or_else(no_group, |status| Reply::Status(Box::new(status))),
             Request::Records { records_max } => Reply::Records(self.teller.records(records_max)),
-            Request::SwitchOver { to } => match self.switch_over_target(to.as_deref()) {
-                Ok(to) => return self.command(Command::SwitchOver { to }, answer, actions),
+            Request::SwitchOver { to, group } => match self.switch_over(to.as_deref(), group.as_deref()) {
+                Ok((to, groups)) => {
+                    return self.command(Command::SwitchOver { to }, &groups, answer, actions);
+                }
                 Err(reason) => Reply::Refused(reason),
             },
-            Request::Maintenance { on } => return self.command(Command::Maintenance { on }, answer, actions),
-            Request::Prefer { owner, fail_back } => match owner.map(|name| self.named(&name)).transpose() {
-                Ok(owner) => return self.command(Command::Prefer { owner, fail_back }, answer, actions),
-                Err(reason) => Reply::Refused(reason),
-            },
-            Request::Telling(request) => {
-                let status = self.status();
-                self.teller.answer(request, &status, &self.keeper)
+            Request::Maintenance { on } => {
+                let all: Vec<usize> = (0..self.groups.len()).collect();
+                return self.command(Command::Maintenance { on }, &all, answer, actions);
             }
+            Request::Prefer { owner, fail_back, group } => {
+                match self
+                    .only_or_named(group.as_deref())
+                    .and_then(|index| Ok((index, owner.map(|name| self.named(&name)).transpose()?)))
+                {
+                    Ok((index, owner)) => {
+                        let command = Command::Prefer { owner, fail_back };
+                        return self.command(command, &[index], answer, actions);
+                    }
+                    Err(reason) => Reply::Refused(reason),
+                }
+            }
+            Request::AddGroup(new) => match self.begin_group(&new) {
+                Ok(()) => Reply::Done,
+                Err(reason) => Reply::Refused(reason),
+            },
+            Request::Luns => return group_orders::list_luns(&self.ground.array_driver, answer),
+            Request::Telling(request) => match self.status() {
+                Some(status) => self.teller.answer(request, &status, &self.keeper),
+                None => no_group(),
+            },
             Request::Setup(Setup::State) => {
                 Reply::Setup(SetupState::Complete { paired: self.noticeboard.is_paired() })
             }
@@ -225,33 +357,87 @@ impl DecisionLoop {
         let _ = answer.try_send(reply);
     }
 
-    fn status(&self) -> Status {
-        let mut status = self.noticeboard.status(&self.core, now());
+    fn status(&self) -> Option<Status> {
+        let cores: Vec<&Core> = self.groups.iter().map(|group| &group.core).collect();
+        let first = cores.first()?;
+        let mut status = self.noticeboard.status(first, &cores, now());
         self.teller.complete(&mut status, now());
-        status
+        Some(status)
     }
 
-    fn command(&mut self, command: Command, answer: Sender<Reply>, actions: &mut Vec<Action>) {
+    /// Gives a command to the cores of `groups`.
+    fn command(
+        &mut self,
+        command: Command,
+        groups: &[usize],
+        answer: Sender<Reply>,
+        actions: &mut Vec<Action>,
+    ) {
         if self.pending.len() >= PENDING_MAX {
             let _ = answer.try_send(Reply::Refused("too many commands at once; try again".to_owned()));
             return;
         }
         self.next_command = self.next_command.wrapping_add(1).max(1);
-        self.pending.insert(self.next_command, answer);
-        self.tell(Event::Command { id: self.next_command, command }, actions);
+        let id = self.next_command;
+        self.pending.insert(id, Pending { answer, left: groups.len(), refused: None });
+        for index in groups {
+            self.tell(*index, Event::Command { id, command }, actions);
+        }
     }
 
     fn named(&self, name: &str) -> Result<cluster::Node, String> {
         self.noticeboard.node_named(name).ok_or_else(|| format!("no box of this pair is called {name}"))
     }
 
-    /// The box named, or the one that does not serve now.
-    fn switch_over_target(&self, to: Option<&str>) -> Result<cluster::Node, String> {
-        let own = self.core.config().node;
-        match to {
-            Some(name) => self.named(name),
-            None if self.core.role() == Role::Active => Ok(own.peer()),
-            None => Ok(own),
+    fn group_named(&self, name: &str) -> Result<usize, String> {
+        let found = self.groups.iter().position(|group| group.place.name == name);
+        found.ok_or_else(|| format!("no group of this pair is called {name}"))
+    }
+
+    /// The group named, or the only one.
+    fn only_or_named(&self, name: Option<&str>) -> Result<usize, String> {
+        match name {
+            Some(name) => self.group_named(name),
+            None if self.groups.len() == 1 => Ok(0),
+            None => Err("this pair has two groups; name the one that is meant".to_owned()),
         }
     }
+
+    /// Where to, and which groups: those named, or every group the order changes something for.
+    fn switch_over(
+        &self,
+        to: Option<&str>,
+        name: Option<&str>,
+    ) -> Result<(cluster::Node, Vec<usize>), String> {
+        let all = 0..self.groups.len();
+        let groups =
+            name.map_or_else(|| Ok(all.collect()), |name| self.group_named(name).map(|one| vec![one]))?;
+        let own = self.noticeboard.node();
+        let serves = |index: &usize| self.groups.get(*index).is_some_and(|it| it.core.role() == Role::Active);
+        let to = match to {
+            Some(name) => self.named(name)?,
+            None if groups.iter().any(serves) => own.peer(),
+            None => own,
+        };
+        let moves: Vec<usize> = groups.iter().copied().filter(|index| serves(index) != (to == own)).collect();
+        Ok((to, if moves.is_empty() { groups } else { moves }))
+    }
+
+    /// Begins to add a group.
+    fn begin_group(&mut self, new: &NewGroup) -> Result<(), String> {
+        if self.adding {
+            return Err("a group is being added already".to_owned());
+        }
+        let preferred = new.preferred.as_ref().map(|name| self.named(name)).transpose()?;
+        let group = group_orders::checked(&self.ground, new, preferred)?;
+        group_orders::begin(&self.ground, group, new.format, &self.send)?;
+        self.adding = true;
+        self.noticeboard.set_alarm(group_orders::ALARM, None, now());
+        Ok(())
+    }
+}
+
+/// A box with settings has a group; nothing else is known of one without.
+fn no_group() -> Reply {
+    Reply::Refused("this box has no group".to_owned())
 }

@@ -107,6 +107,7 @@ pub fn settings_of(first: &FirstBox) -> Result<Settings, FirstError> {
         fail_back: false,
         preference_revision: 0,
         telling: settings::Telling::default(),
+        further_groups: vec![],
         maintenance: false,
     };
     settings.check()?;
@@ -122,8 +123,47 @@ pub fn carry_out(
     file: &SettingsFile,
     tell: &mut dyn FnMut(&'static str),
 ) -> Result<(), FirstError> {
+    let wanted = Use {
+        lun: settings.lun.clone(),
+        driver: driver.to_owned(),
+        node: Node::A,
+        pair_id: settings.pair_id,
+        lease_ms: u64::from(settings.timing.lease_ms),
+        format: first.format,
+    };
+    settings.pair_id = make_ready(&wanted, false, tell)?;
+    tell(SAVE_STEP);
+    settings.password_hash = hash_password(&first.password)?;
+    file.save(&settings)?;
+    Ok(())
+}
+
+/// What a LUN is made ready for.
+#[derive(Debug, Clone)]
+pub struct Use {
+    /// Its device identification.
+    pub lun: String,
+    /// Kernel driver of the host adapter.
+    pub driver: String,
+    /// This box.
+    pub node: Node,
+    /// The pair that it shall belong to.
+    pub pair_id: u32,
+    /// How long a proof lasts, in milliseconds.
+    pub lease_ms: u64,
+    /// The administrator agreed that it is emptied and formatted.
+    pub format: bool,
+}
+
+/// Makes a LUN ready, and gives the pair that it belongs to now. A LUN that is whole is taken as it is,
+/// unless formatting was agreed to; with `own_only`, only one of this very pair.
+pub fn make_ready(
+    wanted: &Use,
+    own_only: bool,
+    tell: &mut dyn FnMut(&'static str),
+) -> Result<u32, FirstError> {
     tell(FIRST_STEP);
-    let lun = array::find(&settings.lun, Some(driver))?;
+    let lun = array::find(&wanted.lun, Some(&wanted.driver))?;
     lun.bound_waiting(array::PATH_TIMEOUT_S);
     let before = match lun.content() {
         Content::Blank => None,
@@ -135,26 +175,23 @@ pub fn carry_out(
         tell(WATCH_STEP);
         refuse_if_running(&lun, header.pair_id)?;
     }
-    let agreed = first.format;
+    let usable = |header: &array::Header| header.complete && (!own_only || header.pair_id == wanted.pair_id);
     match before {
         // A LUN of an earlier set-up: its mail and its pair stay, this box becomes its first member.
-        Some(header) if header.complete && !agreed => settings.pair_id = header.pair_id,
-        _ if !agreed => return Err(FirstError::FormatNotAgreed),
+        Some(header) if usable(&header) && !wanted.format => Ok(header.pair_id),
+        _ if !wanted.format => Err(FirstError::FormatNotAgreed),
         _ => {
             tell(FORMAT_STEP);
             // Keys of an earlier set-up may still be registered; only its pair id knows them.
-            let key_pair = before.map_or(settings.pair_id, |header| header.pair_id);
-            format(&lun, key_pair, &settings)?;
+            let key_pair = before.map_or(wanted.pair_id, |header| header.pair_id);
+            format(&lun, key_pair, wanted)?;
+            Ok(wanted.pair_id)
         }
     }
-    tell(SAVE_STEP);
-    settings.password_hash = hash_password(&first.password)?;
-    file.save(&settings)?;
-    Ok(())
 }
 
 /// Formats the LUN under a reservation of its own, which ends with it.
-fn format(lun: &Lun, key_pair: u32, settings: &Settings) -> Result<(), FirstError> {
+fn format(lun: &Lun, key_pair: u32, wanted: &Use) -> Result<(), FirstError> {
     let template = fs::read(TEMPLATE_PATH).map_err(FirstError::NoTemplate)?;
     let template = Template::decode(&template)?.with_uuid(random_uuid()?)?;
     let mut reservation = Reservation::new(Device::open(&lun.device)?, key_pair);
@@ -162,14 +199,14 @@ fn format(lun: &Lun, key_pair: u32, settings: &Settings) -> Result<(), FirstErro
     let holder = reading.holder.map(|holder| holder.key);
     let known = reading.keys.iter().copied().chain(holder);
     let epoch = known.filter_map(|raw| Key::decode(raw, key_pair)).map(Key::epoch).max().unwrap_or(0);
-    let key = Key::new(Node::A, key_pair, epoch.saturating_add(1));
+    let key = Key::new(wanted.node, key_pair, epoch.saturating_add(1));
     reservation.take(key, holder)?;
-    let lease_ms = u64::from(settings.timing.lease_ms);
+    let lease_ms = wanted.lease_ms;
     let mut prove = || {
         let reading = reservation.read().ok()?;
         HeldProof::verify(&reading, key, key_pair, now(), lease_ms).ok()
     };
-    let formatted = array::format(lun, settings.pair_id, &template, &mut prove);
+    let formatted = array::format(lun, wanted.pair_id, &template, &mut prove);
     // Also after a failure: the next attempt starts from a LUN that nobody has reserved.
     let released = reservation.unregister(key, true);
     formatted?;

@@ -2,6 +2,7 @@
 
 use cluster::{Event, Medium};
 use control::init::Service;
+use settings::FurtherGroup;
 
 use crate::requests::Asked;
 
@@ -19,6 +20,8 @@ pub enum Input {
     Asked(Asked),
     /// What the threads that tell have found.
     Telling(crate::teller::News),
+    /// The LUN of a group that is to be added is ready, or why it is not.
+    GroupMade(Box<Result<FurtherGroup, String>>),
     /// Services of this box, as init sees them now.
     Services(Vec<Service>),
     /// The second box has joined over the serial cable.

@@ -17,6 +17,8 @@ mod array_paths;
 mod decision_loop;
 mod exposition;
 mod first_box;
+mod group;
+mod group_orders;
 mod input;
 mod letter;
 mod mail_service;

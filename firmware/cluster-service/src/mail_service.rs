@@ -10,16 +10,13 @@ use std::time::{Duration, Instant};
 use cluster::{HeldProof, StepFault};
 use control::init::{self, ServiceState};
 use control::mail::{self, Assignment, FirstAccount, Ports};
-use control::{DATA_DIR, INIT_SOCKET, MAIL_ASSIGNMENT, MAIL_SOCKET};
+use control::{GroupPlace, INIT_SOCKET};
 use rustix::fs::{Gid, Uid};
 use rustix::process::{Pid, Signal, kill_process};
 use settings::{Settings, parse_interface_address};
 
-/// Init's name for it.
-pub const SERVICE: &str = "mail";
-/// Freezes every process in the control group that init puts it into (kernel documentation, "Control
-/// Group v2", cgroup.freeze).
-const FREEZER: &str = "/sys/fs/cgroup/mail/cgroup.freeze";
+use crate::group::GroupPlan;
+
 /// Between two questions while waiting for it.
 const POLL: Duration = Duration::from_millis(25);
 /// Longest wait for one answer of the mail service.
@@ -34,28 +31,29 @@ const FIRST_ACCOUNT: &str = "admin";
 /// What the mail service is told, apart from the epoch.
 #[derive(Debug, Clone)]
 pub struct MailService {
+    group: &'static GroupPlace,
     assignment: Assignment,
 }
 
 impl MailService {
-    /// The mail service of the group that `settings` describe.
-    pub fn new(settings: &Settings) -> Self {
-        let addresses =
-            settings.virtual_addresses.iter().filter_map(|text| parse_interface_address(text).ok());
+    /// The mail service of the group of `plan`; what groups have in common is in `settings`.
+    pub fn new(settings: &Settings, plan: &GroupPlan) -> Self {
+        let addresses = plan.virtual_addresses.iter().filter_map(|text| parse_interface_address(text).ok());
         Self {
+            group: plan.place,
             assignment: Assignment {
-                data_dir: DATA_DIR.to_owned(),
+                data_dir: plan.place.data_dir.to_owned(),
                 epoch: 0,
                 addresses: addresses.map(|(address, _)| address).collect(),
-                host_name: format!("mail.{}", settings.domain),
+                host_name: format!("mail.{}", plan.domain),
                 name_servers: settings.name_servers.clone(),
                 first: Some(FirstAccount {
-                    domain: settings.domain.clone(),
+                    domain: plan.domain.clone(),
                     account: FIRST_ACCOUNT.to_owned(),
                     password_hash: settings.password_hash.clone(),
                 }),
                 ports: Ports::default(),
-                socket: MAIL_SOCKET.to_owned(),
+                socket: plan.place.socket.to_owned(),
             },
         }
     }
@@ -63,21 +61,22 @@ impl MailService {
     /// Starts it: its assignment is written, init starts the process, the store recovers.
     pub fn start(&self, proof: &HeldProof) -> Result<(), StepFault> {
         let assignment = Assignment { epoch: proof.epoch(), ..self.assignment.clone() };
-        write_assignment(Path::new(MAIL_ASSIGNMENT), &assignment)
-            .map_err(|e| StepFault::Failed(format!("{MAIL_ASSIGNMENT} cannot be written: {e}")))?;
-        ask_init(&init::Request::Start { service: SERVICE.to_owned() }, START_WAIT)
+        let path = self.group.assignment;
+        write_assignment(self.group, &assignment)
+            .map_err(|e| StepFault::Failed(format!("{path} cannot be written: {e}")))?;
+        ask_init(&init::Request::Start { service: self.group.name.to_owned() }, START_WAIT)
     }
 
     /// Waits until it answers with the epoch of `proof`, or has failed for good.
     pub fn wait_until_serving(&self, proof: &HeldProof, limit: Duration) -> Result<(), StepFault> {
         let end = Instant::now() + limit;
         loop {
-            match health() {
+            match self.health() {
                 Some(epoch) if epoch == proof.epoch() => return Ok(()),
                 Some(epoch) if epoch > proof.epoch() => return Err(StepFault::EpochSeen(epoch)),
                 _ => {}
             }
-            if let Some(service) = state()
+            if let Some(service) = self.state()
                 && matches!(service.state, ServiceState::Failed | ServiceState::Stopped)
             {
                 let why = service.last_end.unwrap_or_else(|| "it ended without a word".to_owned());
@@ -92,24 +91,28 @@ impl MailService {
 
     /// Ends it at once: it does not do what it should, and what it has promised is on disk.
     pub fn kill(&self) -> Result<(), StepFault> {
-        ask_init(&init::Request::Kill { service: SERVICE.to_owned() }, STOP_WAIT)
+        ask_init(&init::Request::Kill { service: self.group.name.to_owned() }, STOP_WAIT)
     }
 
     /// Stops it; init lets it end what runs and kills it after its limit.
     pub fn stop(&self) -> Result<(), StepFault> {
-        Self::stop_any()
+        Self::stop_any(self.group)
     }
 
-    /// Stops whichever mail service init runs.
-    pub fn stop_any() -> Result<(), StepFault> {
-        ask_init(&init::Request::Stop { service: SERVICE.to_owned() }, STOP_WAIT)
+    /// Stops the mail service of `group`, whoever had it started.
+    pub fn stop_any(group: &GroupPlace) -> Result<(), StepFault> {
+        ask_init(&init::Request::Stop { service: group.name.to_owned() }, STOP_WAIT)
     }
-}
 
-fn health() -> Option<u32> {
-    match control::wire::call(Path::new(MAIL_SOCKET), &mail::Request::Health, HEALTH_WAIT) {
-        Ok(mail::Reply::Healthy { epoch, .. }) => Some(epoch),
-        _ => None,
+    fn health(&self) -> Option<u32> {
+        match control::wire::call(Path::new(self.group.socket), &mail::Request::Health, HEALTH_WAIT) {
+            Ok(mail::Reply::Healthy { epoch, .. }) => Some(epoch),
+            _ => None,
+        }
+    }
+
+    fn state(&self) -> Option<init::Service> {
+        services().into_iter().find(|service| service.name == self.group.name)
     }
 }
 
@@ -121,14 +124,12 @@ pub fn services() -> Vec<init::Service> {
     }
 }
 
-fn state() -> Option<init::Service> {
-    services().into_iter().find(|service| service.name == SERVICE)
-}
-
-/// Holds whatever process the mail service has, or gets, still: the kernel freezes its control group. False
-/// if there is no such group, because the service was never started.
-pub fn freeze(on: bool) -> bool {
-    fs::write(FREEZER, if on { "1" } else { "0" }).is_ok()
+/// Holds whatever process the mail service of `group` has, or gets, still: the kernel freezes the control group
+/// that init puts it into (kernel documentation, "Control Group v2", cgroup.freeze). False if there is no
+/// such control group, because the service was never started.
+pub fn freeze(group: &GroupPlace, on: bool) -> bool {
+    let freezer = Path::new("/sys/fs/cgroup").join(group.name).join("cgroup.freeze");
+    fs::write(freezer, if on { "1" } else { "0" }).is_ok()
 }
 
 /// Holds the process `pid` still: not one instruction more until [`resume`].
@@ -158,15 +159,12 @@ fn ask_init(request: &init::Request, limit: Duration) -> Result<(), StepFault> {
 }
 
 /// Written whole beside the old one and renamed; readable by the mail service only: it holds a hash.
-fn write_assignment(path: &Path, assignment: &Assignment) -> std::io::Result<()> {
+fn write_assignment(group: &GroupPlace, assignment: &Assignment) -> std::io::Result<()> {
+    let path = Path::new(group.assignment);
     let new = path.with_extension("new");
     let _ = fs::remove_file(&new);
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o400).open(&new)?;
     file.write_all(&serde_json::to_vec(assignment)?)?;
-    rustix::fs::fchown(
-        &file,
-        Some(Uid::from_raw(control::MAIL_UID)),
-        Some(Gid::from_raw(control::MAIL_UID)),
-    )?;
+    rustix::fs::fchown(&file, Some(Uid::from_raw(group.uid)), Some(Gid::from_raw(group.uid)))?;
     fs::rename(new, path)
 }

@@ -11,12 +11,11 @@ use std::time::{Duration, Instant};
 
 use cluster::Event;
 use control::init::{Reply, Request, Service, ServiceState};
-use control::{INIT_SOCKET, wire};
+use control::{GroupPlace, INIT_SOCKET, wire};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use tracing::warn;
 
 use crate::input::Input;
-use crate::mail_service::SERVICE;
 use crate::probe::{self, Fault};
 use crate::sentry::{Illness, Patience, Pulse, Verdict, judge_silence};
 
@@ -38,32 +37,32 @@ struct Facts {
     given_up: bool,
 }
 
-/// The facts, shared by the two threads.
-#[derive(Debug, Clone, Default)]
-struct Shared(Arc<Mutex<Facts>>);
+/// The facts about a group's mail service, shared by the two threads.
+#[derive(Debug, Clone)]
+struct Shared(&'static GroupPlace, Arc<Mutex<Facts>>);
 
 impl Shared {
     fn get(&self) -> Facts {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.1.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self, services: &[Service]) {
-        let Some(mail) = services.iter().find(|service| service.name == SERVICE) else { return };
-        let mut facts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(mail) = services.iter().find(|service| service.name == self.0.name) else { return };
+        let mut facts = self.1.lock().unwrap_or_else(PoisonError::into_inner);
         let known = facts.process.filter(|(pid, _)| Some(*pid) == mail.pid);
         facts.process = known.or_else(|| mail.pid.map(|pid| (pid, Instant::now())));
         facts.given_up = mail.state == ServiceState::Failed;
     }
 }
 
-/// Starts both threads; questions are put only while `serving`.
-pub fn start(serving: Arc<AtomicBool>, inputs: &Sender<Input>) -> io::Result<()> {
-    let facts = Shared::default();
+/// Starts both threads for the mail service of `group`; questions are put only while `serving`.
+pub fn start(group: &'static GroupPlace, serving: Arc<AtomicBool>, inputs: &Sender<Input>) -> io::Result<()> {
+    let facts = Shared(group, Arc::default());
     let (to_loop, follower) = (inputs.clone(), facts.clone());
     thread::Builder::new().name("services".to_owned()).spawn(move || follow(&follower, &to_loop))?;
     let (ask, asked) = bounded(1);
     let (answer, answers) = bounded(1);
-    thread::Builder::new().name("prober".to_owned()).spawn(move || probe::run(&asked, &answer))?;
+    thread::Builder::new().name("prober".to_owned()).spawn(move || probe::run(group, &asked, &answer))?;
     let watch = Watch { serving, facts, ask, answers, inputs: inputs.clone(), number: 0, wrong: 0 };
     thread::Builder::new().name("sentry".to_owned()).spawn(move || watch.run())?;
     Ok(())

@@ -4,12 +4,13 @@
 //! What comes in is judged by the link the three share, and handed to the loop only if it is a sign of
 //! life. What goes out waits in a place for one: a newer beat replaces the one that waits.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use board::Board;
-use cluster::{Beat, Event, HeldProof, Medium, Time};
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use cluster::{Beat, Event, HeldProof, Medium, Node, Time};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use link::{Frame, Link, Refusal};
 use ring::rand::{SecureRandom, SystemRandom};
 use settings::Settings;
@@ -31,10 +32,17 @@ const FAULT_STAYS_MS: u64 = 5_000;
 /// The three media of the heartbeat.
 #[derive(Debug)]
 pub struct Media {
+    link: SharedLink,
+    node: Node,
+    beat_ms: u32,
     serial: Newest<Waiting>,
     private: Newest<Waiting>,
-    array: Newest<(Waiting, HeldProof)>,
+    /// The slots of each group's LUN, by the group's number.
+    arrays: BTreeMap<u8, Newest<(Waiting, HeldProof)>>,
 }
+
+/// What waits for a thread, with the number of its group.
+pub type Outgoing<T> = Receiver<(u8, T)>;
 
 /// A beat on its way to a thread.
 #[derive(Debug, Clone, Copy)]
@@ -44,11 +52,10 @@ pub struct Waiting {
 }
 
 impl Media {
-    /// Starts the threads.
+    /// Starts the threads of the two cables.
     pub fn start(
         board: &Board,
         settings: &Settings,
-        paths: &ArrayPaths,
         keeper: SettingsKeeper,
         inputs: &Sender<Input>,
     ) -> io::Result<Self> {
@@ -58,20 +65,29 @@ impl Media {
         let host = HostSide::new(settings, keeper, inputs.clone());
         let (serial, serial_out) = Newest::new();
         let (private, private_out) = Newest::new();
-        let (array, array_out) = Newest::new();
         serial::start(&board.serial, ear(Medium::Serial), serial_out, host)?;
         private::start(&board.network.private.name, node, ear(Medium::Private), private_out)?;
-        slot::start(paths.clone(), node, ear(Medium::Array), settings.timing.beat_ms, array_out)?;
-        Ok(Self { serial, private, array })
+        let beat_ms = settings.timing.beat_ms;
+        Ok(Self { link, node, beat_ms, serial, private, arrays: BTreeMap::new() })
+    }
+
+    /// Starts the thread of the slots on a group's LUN; what it finds goes into that group's `inputs`.
+    pub fn add_array(&mut self, paths: ArrayPaths, inputs: &Sender<Input>) -> io::Result<()> {
+        let group = paths.group().number;
+        let (place, outgoing) = Newest::new();
+        let ear = Ear::new(Medium::Array, self.link.clone(), inputs.clone());
+        slot::start(paths, self.node, ear, self.beat_ms, outgoing)?;
+        self.arrays.insert(group, place);
+        Ok(())
     }
 
     /// Sends a beat on both cables, and with a proof to this box's slot on the array; never waits.
     pub fn send(&mut self, beat: Beat, slot: Option<HeldProof>) {
         let waiting = Waiting::now(beat);
-        self.serial.put(waiting);
-        self.private.put(waiting);
-        if let Some(proof) = slot {
-            self.array.put((waiting, proof));
+        self.serial.put(beat.group, waiting);
+        self.private.put(beat.group, waiting);
+        if let (Some(proof), Some(array)) = (slot, self.arrays.get(&beat.group)) {
+            array.put(beat.group, (waiting, proof));
         }
     }
 }
@@ -88,24 +104,24 @@ impl Waiting {
     }
 }
 
-/// A place for one value; a newer one replaces it.
+/// A place for one value of each group; a newer one replaces it.
 #[derive(Debug)]
 struct Newest<T> {
-    give: Sender<T>,
-    take: Receiver<T>,
+    give: Sender<(u8, T)>,
+    take: Receiver<(u8, T)>,
 }
 
 impl<T> Newest<T> {
-    fn new() -> (Self, Receiver<T>) {
-        let (give, take) = bounded(1);
+    fn new() -> (Self, Outgoing<T>) {
+        let (give, take) = bounded(control::GROUPS.len());
         (Self { give, take: take.clone() }, take)
     }
 
-    fn put(&self, value: T) {
-        if let Err(TrySendError::Full(value)) = self.give.try_send(value) {
-            let _ = self.take.try_recv();
-            // Only this end puts, so there is room now.
-            let _ = self.give.try_send(value);
+    fn put(&self, group: u8, value: T) {
+        let others: Vec<_> = self.take.try_iter().filter(|(waits, _)| *waits != group).collect();
+        for one in others.into_iter().chain([(group, value)]) {
+            // Only this end puts, so there is room.
+            let _ = self.give.try_send(one);
         }
     }
 }
@@ -246,8 +262,9 @@ mod tests {
     fn a_newer_value_replaces_the_one_that_waits() {
         let (place, waiting) = Newest::new();
         for value in 1..=5 {
-            place.put(value);
+            place.put(0, value);
+            place.put(1, value + 10);
         }
-        assert_eq!(waiting.try_iter().collect::<Vec<_>>(), [5]);
+        assert_eq!(waiting.try_iter().collect::<Vec<_>>(), [(0, 5), (1, 15)]);
     }
 }

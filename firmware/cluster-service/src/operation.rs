@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use control::cluster::{Reply, Request, Role, Status};
+use control::FIRST_GROUP;
+use control::cluster::{Group, Reply, Request, Role, Status};
 use control::telling::{self, Operation, Outage, Telling};
 use crossbeam_channel::{Sender, bounded};
 use settings::{Settings, parse_interface_address};
@@ -184,29 +185,33 @@ impl Run {
         Err(format!("{what} within {} s", limit.as_secs()))
     }
 
-    /// Hands the group to `to`, once that box is ready, and waits until it serves.
-    fn switch_over(&mut self, to: &str) -> Result<(), String> {
+    /// Hands the group, or every one where none is named, to `to`, once that box is ready, and waits until
+    /// it serves.
+    fn switch_over(&mut self, to: &str, group: Option<&str>) -> Result<(), String> {
         self.step(&format!("waiting until {to} is ready"))?;
-        self.wait(SWITCH_LIMIT, &format!("{to} was not ready"), |status| could_serve(status, to))?;
+        self.wait(SWITCH_LIMIT, &format!("{to} was not ready"), |status| could_serve(status, to, group))?;
         self.step(&format!("switching over to {to}"))?;
-        said(Ok(control(&self.inputs, Request::SwitchOver { to: Some(to.to_owned()) })))?;
-        self.wait(SWITCH_LIMIT, &format!("{to} did not serve"), |status| serves(status, to))
+        said(Ok(control(
+            &self.inputs,
+            Request::SwitchOver { to: Some(to.to_owned()), group: group.map(str::to_owned) },
+        )))?;
+        self.wait(SWITCH_LIMIT, &format!("{to} did not serve"), |status| serves(status, to, group))
     }
 }
 
-fn could_serve(status: &Status, name: &str) -> bool {
-    let settled =
-        status.groups.first().is_some_and(|group| matches!(group.role, Role::Active | Role::Standby));
-    let able = if name == status.box_name {
-        status.groups.first().is_some_and(|group| group.role == Role::Standby)
-    } else {
-        status.peer.ready
-    };
+/// The group called `name`, or every one.
+fn meant<'a>(status: &'a Status, name: Option<&'a str>) -> impl Iterator<Item = &'a Group> {
+    status.groups.iter().filter(move |group| name.is_none_or(|name| group.name == name))
+}
+
+fn could_serve(status: &Status, to: &str, group: Option<&str>) -> bool {
+    let settled = meant(status, group).all(|group| matches!(group.role, Role::Active | Role::Standby));
+    let able = to == status.box_name || status.peer.ready;
     settled && status.peer.alive && able
 }
 
-fn serves(status: &Status, name: &str) -> bool {
-    status.groups.first().is_some_and(|group| {
+fn serves(status: &Status, name: &str, group: Option<&str>) -> bool {
+    meant(status, group).all(|group| {
         if name == status.box_name {
             group.role == Role::Active
         } else {
@@ -231,7 +236,7 @@ fn drill(run: &mut Run, address: IpAddr, order: &[String]) -> Result<(), String>
             thread::sleep(STAY);
         }
         let _before = meter.worst_ms();
-        run.switch_over(to)?;
+        run.switch_over(to, Some(FIRST_GROUP.name))?;
         run.step(&format!("waiting until {to} answers clients"))?;
         // The outage ends with the first greeting of the box that has the group now.
         let switched = Instant::now();
@@ -256,7 +261,7 @@ fn rolling_restart(run: &mut Run, link: &PeerLink, peer: &str) -> Result<(), Str
     run.wait(SWITCH_LIMIT, &format!("{peer} did not restart"), |status| !status.peer.alive)?;
     run.step(&format!("waiting until {peer} is back"))?;
     run.wait(RESTART_LIMIT, &format!("{peer} was not back and ready"), |status| status.peer.ready)?;
-    run.switch_over(peer)?;
+    run.switch_over(peer, None)?;
     run.step("restarting this box")?;
     said(Ok(restart_this_box()))
 }

@@ -310,6 +310,7 @@ pub(crate) mod tests {
             fail_back: false,
             preference_revision: 0,
             telling: settings::Telling::default(),
+            further_groups: vec![],
             maintenance: true,
         }
     }

@@ -17,7 +17,7 @@ use crossbeam_channel::{Sender, bounded};
 use link::{CHANNEL_NONCE_BYTES, CHANNEL_TAG_BYTES, Channel};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
-use settings::{Secret, Settings};
+use settings::{FurtherGroup, Secret, Settings};
 use socket2::{Domain, Protocol, Socket, Type};
 use tracing::{info, warn};
 
@@ -57,6 +57,9 @@ pub struct Report {
     pub settings: String,
     /// Whom the pair tells what, as it knows it.
     pub telling: Telling,
+    /// Groups beside the first, as it knows them.
+    #[serde(default)]
+    pub groups: Vec<FurtherGroup>,
     /// Whether it would succeed as owner.
     pub readiness: Readiness,
     /// Number of its newest decision.

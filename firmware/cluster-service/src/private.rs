@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use address::{Interface, InterfaceAddress};
 use cluster::Node;
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::RecvTimeoutError;
 use link::FRAME_MAX_BYTES;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::media::{Ear, Waiting};
+use crate::media::{Ear, Outgoing, Waiting};
 
 /// UDP port of the heartbeat.
 pub const PRIVATE_PORT: u16 = 7377;
@@ -39,7 +39,7 @@ pub fn private_address(node: Node) -> Ipv4Addr {
 }
 
 /// Starts the thread of the private network on the card `name`.
-pub fn start(name: &str, node: Node, mut ear: Ear, outgoing: Receiver<Waiting>) -> io::Result<()> {
+pub fn start(name: &str, node: Node, mut ear: Ear, outgoing: Outgoing<Waiting>) -> io::Result<()> {
     let name = name.to_owned();
     thread::Builder::new().name("private".to_owned()).spawn(move || {
         loop {
@@ -78,10 +78,10 @@ impl Wire {
     }
 
     /// Sends and listens until the card fails (the sentence), or nobody has anything to say any more.
-    fn run(&mut self, ear: &mut Ear, outgoing: &Receiver<Waiting>) -> Result<(), String> {
+    fn run(&mut self, ear: &mut Ear, outgoing: &Outgoing<Waiting>) -> Result<(), String> {
         loop {
             match outgoing.recv_timeout(LOOK_EVERY) {
-                Ok(waiting) => {
+                Ok((_, waiting)) => {
                     if let Some(frame) = waiting.fresh().and_then(|beat| ear.speak(&beat)) {
                         self.check(self.socket.send_to(&frame, self.peer))?;
                     }
@@ -177,7 +177,7 @@ mod tests {
         while more > 0 {
             assert!(Instant::now() < deadline, "only {count} beats heard");
             seq += 1;
-            let _ = beats.try_send(Waiting::now(beat(node, seq)));
+            let _ = beats.try_send((0, Waiting::now(beat(node, seq))));
             thread::sleep(Duration::from_millis(50));
             for input in heard.try_iter() {
                 if let Input::Core(Event::Heard { medium, beat }) = input {

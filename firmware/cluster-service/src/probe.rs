@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use control::MAIL_SOCKET;
+use control::GroupPlace;
 use control::mail::{Reply, Request};
 use control::wire::WireError;
 use crossbeam_channel::{Receiver, Sender};
@@ -20,17 +20,17 @@ pub enum Fault {
     Wrong(String),
 }
 
-/// Puts a question whenever one is `asked`, and hands on what came of it under its number.
-pub fn run(asked: &Receiver<u32>, answer: &Sender<(u32, Result<(), Fault>)>) {
+/// Puts a question to the mail service of `group` whenever one is `asked`, and hands on what came of it under its number.
+pub fn run(group: &GroupPlace, asked: &Receiver<u32>, answer: &Sender<(u32, Result<(), Fault>)>) {
     for number in asked {
-        if answer.send((number, put())).is_err() {
+        if answer.send((number, put(group))).is_err() {
             return;
         }
     }
 }
 
-fn put() -> Result<(), Fault> {
-    match control::wire::call(Path::new(MAIL_SOCKET), &Request::Health, ANSWER_MAX) {
+fn put(group: &GroupPlace) -> Result<(), Fault> {
+    match control::wire::call(Path::new(group.socket), &Request::Health, ANSWER_MAX) {
         Ok(Reply::Healthy { .. }) => Ok(()),
         Ok(Reply::Refused(reason)) => Err(Fault::Wrong(reason)),
         Ok(_) => Err(Fault::Wrong("it gave an answer to another question".to_owned())),

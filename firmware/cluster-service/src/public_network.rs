@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use settings::{Settings, parse_interface_address};
 use tracing::warn;
 
+use crate::group::GroupPlan;
 use crate::input::Input;
 use crate::orders::{Job, ORDERS_MAX};
 
@@ -33,13 +34,20 @@ struct Plan {
     virtual_addresses: Vec<InterfaceAddress>,
 }
 
-/// Starts the thread of the public network; its orders go into the sender that comes back.
-pub fn start(card: &str, settings: &Settings, inputs: &Sender<Input>) -> io::Result<Sender<Job>> {
+/// Starts the thread of a group on the public network; its orders go into the sender that comes back. The
+/// first group's gives the box its own addresses as well.
+pub fn start(
+    card: &str,
+    settings: &Settings,
+    group: &GroupPlan,
+    inputs: &Sender<Input>,
+) -> io::Result<Sender<Job>> {
+    let first = group.place.number == 0;
     let plan = Plan {
         card: card.to_owned(),
-        own: parse(&settings.public_addresses),
-        gateways: settings.gateways.clone(),
-        virtual_addresses: parse(&settings.virtual_addresses),
+        own: if first { parse(&settings.public_addresses) } else { vec![] },
+        gateways: if first { settings.gateways.clone() } else { vec![] },
+        virtual_addresses: parse(&group.virtual_addresses),
     };
     let (give, jobs) = bounded(ORDERS_MAX);
     let inputs = inputs.clone();

@@ -248,6 +248,7 @@ mod tests {
             uptime_ms: 0,
             settings: "s".to_owned(),
             telling: Telling::default(),
+            groups: vec![],
             readiness: Readiness::default(),
             newest: 0,
             records: vec![],

@@ -9,12 +9,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use board::SerialPorts;
-use crossbeam_channel::Receiver;
 use link::pairing;
 use link::{Frame, StreamDecoder, StreamEvent, encode_stream};
 use serialport::{ClearBuffer, SerialPort};
 
-use crate::media::{Ear, Sound, Waiting};
+use crate::media::{Ear, Outgoing, Sound, Waiting};
 use crate::pairing::HostSide;
 
 /// Longest wait for a byte, and for room to write a frame: 20 ms are 230 bytes at 115200 baud.
@@ -27,7 +26,7 @@ const READ_BYTES: usize = 512;
 pub fn start(
     ports: &SerialPorts,
     mut ear: Ear,
-    outgoing: Receiver<Waiting>,
+    outgoing: Outgoing<Waiting>,
     mut host: Option<HostSide>,
 ) -> io::Result<()> {
     let mut cable = Cable::new(&ports.heartbeat, ports.heartbeat_baud);
@@ -40,7 +39,7 @@ pub fn start(
                 }
             }
             match outgoing.try_recv() {
-                Ok(waiting) => {
+                Ok((_, waiting)) => {
                     if let Some(frame) = waiting.fresh().and_then(|beat| ear.speak(&beat)) {
                         cable.send(&frame);
                     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cluster::{Node, Preference};
 use crossbeam_channel::{RecvTimeoutError, Sender, TrySendError, bounded};
-use settings::{Language, Settings, SettingsFile, Telling};
+use settings::{FurtherGroup, Language, Settings, SettingsFile, Telling};
 use tracing::{error, info};
 
 /// Most changes that wait to be saved.
@@ -19,8 +19,10 @@ const AGAIN_EVERY: Duration = Duration::from_secs(5);
 /// What is to be saved.
 #[derive(Debug, Clone)]
 pub enum Keep {
-    /// The preferred owner.
-    Preference(Preference),
+    /// The preferred owner of the group with this number.
+    Preference(u8, Preference),
+    /// One more group.
+    Group(Box<FurtherGroup>),
     /// Whether this box is in maintenance.
     Maintenance(bool),
     /// Name of the box that joined.
@@ -98,11 +100,19 @@ fn note(trouble: &Trouble, result: Result<(), String>) {
 
 fn apply(settings: &mut Settings, change: Keep) {
     match change {
-        Keep::Preference(preference) => {
+        Keep::Preference(0, preference) => {
             settings.preferred = preference.owner.map(node_of);
             settings.fail_back = preference.fail_back;
             settings.preference_revision = preference.revision;
         }
+        Keep::Preference(number, preference) => {
+            if let Some(group) = settings.further_groups.get_mut(usize::from(number) - 1) {
+                group.preferred = preference.owner.map(node_of);
+                group.fail_back = preference.fail_back;
+                group.preference_revision = preference.revision;
+            }
+        }
+        Keep::Group(group) => settings.further_groups.push(*group),
         Keep::Maintenance(on) => settings.maintenance = on,
         Keep::Telling(telling) => settings.telling = *telling,
         Keep::Language(language) => settings.language = language,

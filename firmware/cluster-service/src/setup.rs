@@ -234,7 +234,7 @@ fn discover(driver: &str) -> Vec<array::Lun> {
 }
 
 /// The LUNs behind the board's host adapters, each once, with what is on them.
-fn luns(driver: &str) -> Vec<Lun> {
+pub fn luns(driver: &str) -> Vec<Lun> {
     let mut found = discover(driver);
     found.dedup_by(|a, b| a.id == b.id);
     let lun = |lun: array::Lun| Lun {

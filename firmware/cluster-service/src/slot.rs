@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use array::{SlotError, Slots};
 use cluster::{Beat, Event, HeldProof, Medium, Node};
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::RecvTimeoutError;
 use link::frame_in_page;
 use tracing::{info, warn};
 
 use crate::array_paths::ArrayPaths;
-use crate::media::{Ear, Waiting};
+use crate::media::{Ear, Outgoing, Waiting};
 
 /// Between two attempts to reach a LUN that failed.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ pub fn start(
     node: Node,
     ear: Ear,
     beat_ms: u32,
-    outgoing: Receiver<(Waiting, HeldProof)>,
+    outgoing: Outgoing<(Waiting, HeldProof)>,
 ) -> io::Result<()> {
     let look_every = Duration::from_millis(u64::from(beat_ms));
     let mut place = Place {
@@ -54,7 +54,7 @@ pub fn start(
         let mut next_look = Instant::now();
         loop {
             match outgoing.recv_timeout(next_look.saturating_duration_since(Instant::now())) {
-                Ok((waiting, proof)) => place.write(waiting, &proof),
+                Ok((_, (waiting, proof))) => place.write(waiting, &proof),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -130,7 +130,10 @@ impl Place {
         }
         self.fault = None;
         self.unread_since = None;
-        if let Some(frame) = frame_in_page(&peer.0) {
+        // One count a medium: it is the first group's, whose LUN every pair has.
+        if self.paths.group().number == 0
+            && let Some(frame) = frame_in_page(&peer.0)
+        {
             let judged = self.ear.link().open::<Beat>(Medium::Array, frame);
             if let Err(refusal) = judged {
                 self.ear.note(refusal);

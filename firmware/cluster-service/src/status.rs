@@ -8,21 +8,21 @@ use control::cluster as status;
 use control::init::Service;
 use settings::Settings;
 
+use crate::group::GroupPlan;
 use crate::input::MediumReport;
-
-/// The one group there is; the core's number for it is 0.
-pub const GROUP: &str = "mail";
 
 /// Everything of the status that the core does not know.
 #[derive(Debug)]
 pub struct Noticeboard {
     names: [String; 2],
     node: Node,
-    virtual_addresses: Vec<String>,
+    /// Name and virtual addresses of each group, by number.
+    groups: Vec<(&'static str, Vec<String>)>,
     timing: status::Timing,
     media: BTreeMap<Medium, MediumReport>,
     services: Vec<Service>,
-    alarms: BTreeMap<&'static str, (String, Time)>,
+    /// By code and number of the group.
+    alarms: BTreeMap<(&'static str, u8), (String, Time)>,
 }
 
 impl Noticeboard {
@@ -34,7 +34,7 @@ impl Noticeboard {
         Self {
             names,
             node,
-            virtual_addresses: settings.virtual_addresses.clone(),
+            groups: GroupPlan::all(settings).into_iter().map(face).collect(),
             timing: status::Timing {
                 beat_ms: timing.beat_ms,
                 lease_ms: timing.lease_ms,
@@ -45,6 +45,11 @@ impl Noticeboard {
             services: Vec::new(),
             alarms: BTreeMap::new(),
         }
+    }
+
+    /// One more group.
+    pub fn add_group(&mut self, plan: GroupPlan) {
+        self.groups.push(face(plan));
     }
 
     /// The box with this name, if one of the pair has it.
@@ -107,31 +112,34 @@ impl Noticeboard {
         self.services = services;
     }
 
-    /// Process of the mail service, while it has one.
-    pub fn mail_pid(&self) -> Option<u32> {
-        self.services.iter().find(|service| service.name == "mail")?.pid
+    /// Process of a service, while it has one.
+    pub fn pid_of(&self, name: &str) -> Option<u32> {
+        self.services.iter().find(|service| service.name == name)?.pid
     }
 
-    /// Begins or ends an alarm.
+    /// Begins or ends an alarm about the box, or about the first group.
     pub fn set_alarm(&mut self, code: &'static str, text: Option<String>, now: Time) {
+        self.set_alarm_of(0, code, text, now);
+    }
+
+    /// Begins or ends an alarm about the group with this number.
+    pub fn set_alarm_of(&mut self, group: u8, code: &'static str, text: Option<String>, now: Time) {
         match text {
-            None => drop(self.alarms.remove(code)),
+            None => drop(self.alarms.remove(&(code, group))),
             Some(text) => {
-                let since = self.alarms.get(code).map_or(now, |(_, since)| *since);
-                self.alarms.insert(code, (text, since));
+                let since = self.alarms.get(&(code, group)).map_or(now, |(_, since)| *since);
+                self.alarms.insert((code, group), (text, since));
             }
         }
     }
 
-    /// Alarms that follow from what the core sees.
+    /// Alarms that follow from what the core of the first group sees.
     pub fn watch(&mut self, core: &Core, now: Time) {
-        let view = core.view();
         let paired = self.is_paired();
         let (_, alive) = core.peer();
-        for (medium, code, text) in MEDIA_ALARMS {
+        for (medium, code, text) in CABLE_ALARMS {
             let (_, fresh) = core.medium(medium);
-            let expected = paired && (medium != Medium::Array || view.role == Role::Standby && alive);
-            self.set_alarm(code, (expected && !fresh).then(|| text.to_owned()), now);
+            self.set_alarm(code, (paired && !fresh).then(|| text.to_owned()), now);
         }
         let silent = (paired && !alive).then(|| {
             let peer = self.name(self.node.peer());
@@ -141,42 +149,64 @@ impl Noticeboard {
         let lone =
             (!paired).then(|| "no second box has joined; plug in its serial cable and join it".to_owned());
         self.set_alarm("not_paired", lone, now);
+        self.watch_group(core, now);
+    }
+
+    /// Alarms about one group that follow from what its core sees.
+    pub fn watch_group(&mut self, core: &Core, now: Time) {
+        let (view, number) = (core.view(), core.config().group);
+        let (_, alive) = core.peer();
+        let (_, fresh) = core.medium(Medium::Array);
+        let unseen = self.is_paired() && view.role == Role::Standby && alive && !fresh;
+        let text = "the other box's beats on the array are not seen; check the host channels";
+        self.set_alarm_of(number, "array_lost", unseen.then(|| text.to_owned()), now);
         let unable = match view.ability {
             Ability::Ready | Ability::Unknown | Ability::Maintenance => None,
             other => Some(format!("this box could not serve: {other}")),
         };
-        self.set_alarm("not_ready", unable, now);
+        self.set_alarm_of(number, "not_ready", unable, now);
         let fault =
             view.last_fault.as_ref().map(|fault| format!("the last attempt to serve failed: {fault}"));
-        self.set_alarm("take_failed", fault, now);
+        self.set_alarm_of(number, "take_failed", fault, now);
         let everywhere = core.fails_everywhere().then(|| {
             "the group fails on both boxes and stays where it is; see why on both, mend it, then switch \
              over to the box that is to serve"
                 .to_owned()
         });
-        self.set_alarm("fails_everywhere", everywhere, now);
+        self.set_alarm_of(number, "fails_everywhere", everywhere, now);
     }
 
-    /// The whole status.
-    pub fn status(&self, core: &Core, now: Time) -> status::Status {
-        let view = core.view();
-        let (beat, alive) = core.peer();
-        let ability = beat.map_or(Ability::Unknown, |beat| beat.ability);
+    /// The whole status; `cores` are those of the groups by number, `first` the first of them.
+    pub fn status(&self, first: &Core, cores: &[&Core], now: Time) -> status::Status {
+        let (_, alive) = first.peer();
+        // The other box is ready if it could carry every group.
+        let abilities = cores.iter().map(|core| core.peer().0.map_or(Ability::Unknown, |beat| beat.ability));
+        let ability = abilities.into_iter().find(|one| *one != Ability::Ready).unwrap_or(Ability::Ready);
+        // Only a standby hears the other box on the array.
+        let listens = cores.iter().find(|core| core.view().role == Role::Standby);
+        let medium = |medium| match (medium, listens) {
+            (Medium::Array, Some(core)) => self.medium(core, medium, now),
+            _ => self.medium(first, medium, now),
+        };
         status::Status {
             box_name: self.name(self.node).to_owned(),
             node: self.node.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: now.0,
-            maintenance: view.maintenance,
+            maintenance: first.view().maintenance,
             peer: status::Peer {
                 box_name: self.name(self.node.peer()).to_owned(),
                 alive,
                 ready: alive && ability == Ability::Ready,
                 not_ready_reason: (alive && ability != Ability::Ready).then(|| ability.to_string()),
             },
-            groups: vec![self.group(&view)],
-            media: Medium::ALL.into_iter().map(|medium| self.medium(core, &view, medium, now)).collect(),
-            services: self.services.clone(),
+            groups: cores
+                .iter()
+                .zip(&self.groups)
+                .map(|(core, face)| self.group(&core.view(), face))
+                .collect(),
+            media: Medium::ALL.into_iter().map(medium).collect(),
+            services: self.services.iter().filter(|service| self.is_of_this_pair(service)).cloned().collect(),
             alarms: self.alarms(now),
             timing: self.timing.clone(),
             readiness: control::telling::Readiness::default(),
@@ -184,7 +214,13 @@ impl Noticeboard {
         }
     }
 
-    fn group(&self, view: &GroupView) -> status::Group {
+    /// Whether a service is one that this pair uses: init knows the mail service of every possible group.
+    fn is_of_this_pair(&self, service: &Service) -> bool {
+        let group = control::group_named(&service.name);
+        group.is_none_or(|group| usize::from(group.number) < self.groups.len())
+    }
+
+    fn group(&self, view: &GroupView, (name, addresses): &(&str, Vec<String>)) -> status::Group {
         let holder = self.holder_name(view.reserved);
         let takeover = |takeover: &cluster::Takeover| status::Takeover {
             cause: takeover.cause.clone(),
@@ -195,14 +231,14 @@ impl Noticeboard {
             total_ms: takeover.total_ms,
         };
         status::Group {
-            name: GROUP.to_owned(),
+            name: (*name).to_owned(),
             role: role(view),
             step: view.step.map(|step| step.word().to_owned()),
             epoch: view.epoch,
             holder: holder.to_owned(),
             holder_age_ms: view.read_age_ms,
             lease_left_ms: view.lease_left_ms,
-            addresses: self.virtual_addresses.clone(),
+            addresses: addresses.clone(),
             addresses_here: view.role == Role::Active,
             preferred: view.preference.owner.map(|node| self.name(node).to_owned()),
             fail_back: view.preference.fail_back,
@@ -210,12 +246,12 @@ impl Noticeboard {
         }
     }
 
-    fn medium(&self, core: &Core, view: &GroupView, medium: Medium, now: Time) -> status::Medium {
+    fn medium(&self, core: &Core, medium: Medium, now: Time) -> status::Medium {
         let (heard, fresh) = core.medium(medium);
         let age_ms = heard.at.map(|at| now.since_ms(at));
         let report = self.media.get(&medium);
         // Only the owner's slot ticks, so the owner hears nothing there.
-        let idle = medium == Medium::Array && view.role != Role::Standby;
+        let idle = medium == Medium::Array && core.view().role != Role::Standby;
         let half = u64::from(self.timing.dead_time_ms) / 2;
         let state = match age_ms {
             _ if idle => status::MediumState::Idle,
@@ -235,14 +271,17 @@ impl Noticeboard {
 
     /// What is wrong now, worst first.
     pub fn alarms(&self, now: Time) -> Vec<status::Alarm> {
-        let alarm = |(code, (text, since)): (&&str, &(String, Time))| status::Alarm {
-            code: (*code).to_owned(),
-            text: text.clone(),
-            since_ms: now.since_ms(*since),
+        let mut alarms: Vec<_> = self.alarms.iter().collect();
+        alarms.sort_by_key(|((code, group), _)| (WORST_FIRST.iter().position(|one| one == code), *group));
+        let alarm = |((code, group), (text, since)): (&(&str, u8), &(String, Time))| {
+            let further = self.groups.get(usize::from(*group)).filter(|_| *group > 0);
+            let (code, text) = match further {
+                Some((name, _)) => (format!("{code}:{name}"), format!("{name}: {text}")),
+                None => ((*code).to_owned(), text.clone()),
+            };
+            status::Alarm { code, text, since_ms: now.since_ms(*since) }
         };
-        let mut alarms: Vec<_> = self.alarms.iter().map(alarm).collect();
-        alarms.sort_by_key(|alarm| WORST_FIRST.iter().position(|code| *code == alarm.code));
-        alarms
+        alarms.into_iter().map(alarm).collect()
     }
 }
 
@@ -262,7 +301,7 @@ const WORST_FIRST: [&str; 12] = [
     "not_paired",
 ];
 
-const MEDIA_ALARMS: [(Medium, &str, &str); 3] = [
+const CABLE_ALARMS: [(Medium, &str, &str); 2] = [
     (
         Medium::Serial,
         "serial_lost",
@@ -273,8 +312,11 @@ const MEDIA_ALARMS: [(Medium, &str, &str); 3] = [
         "private_lost",
         "nothing is heard on the private network; check the Ethernet cable between the boxes",
     ),
-    (Medium::Array, "array_lost", "the other box's beats on the array are not seen; check the host channels"),
 ];
+
+fn face(plan: GroupPlan) -> (&'static str, Vec<String>) {
+    (plan.place.name, plan.virtual_addresses)
+}
 
 fn role(view: &GroupView) -> status::Role {
     match view.role {

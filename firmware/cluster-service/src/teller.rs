@@ -9,9 +9,10 @@ use cluster::{Core, Node, Role, Time};
 use control::cluster as wire;
 use control::cluster::{HeardAgo, Phase, Record, Seen as SeenThen, Status};
 use control::telling::{Operation, Readiness, Request, Telling};
+use control::{FIRST_GROUP, GroupPlace};
 use crossbeam_channel::Sender;
 use ring::digest::{SHA256, digest};
-use settings::{Settings, SettingsFile};
+use settings::{FurtherGroup, Settings, SettingsFile};
 use tracing::{info, warn};
 
 use crate::alarm_sender::{AlarmSender, Word};
@@ -21,7 +22,7 @@ use crate::peer_link::{PeerLink, Report};
 use crate::readiness::{self, Rehearsal, Seen};
 use crate::records::{RecordBook, unix_ms};
 use crate::settings_keeper::{Keep, SettingsKeeper};
-use crate::status::{GROUP, Noticeboard};
+use crate::status::Noticeboard;
 
 /// A report older than this, in milliseconds, says nothing about now.
 const REPORT_FRESH_MS: u64 = 10_000;
@@ -63,6 +64,7 @@ pub struct Teller {
     book: RecordBook,
     shared: SharedTelling,
     settings_digest: String,
+    groups: Vec<FurtherGroup>,
     image: String,
     peer: Option<(Box<Report>, Time)>,
     rehearsal: Option<Rehearsal>,
@@ -86,6 +88,7 @@ impl Teller {
         Ok(Self {
             book: RecordBook::open(system)?,
             settings_digest: digest_of_pair(settings),
+            groups: settings.further_groups.clone(),
             image: hex(std::fs::read(RELEASE_PATH).unwrap_or_default().as_slice()),
             shared,
             peer: None,
@@ -99,7 +102,12 @@ impl Teller {
     }
 
     /// Keeps a decision; gives back a line for the log.
-    pub fn record(&mut self, record: &cluster::Record, noticeboard: &Noticeboard) -> String {
+    pub fn record(
+        &mut self,
+        record: &cluster::Record,
+        group: &GroupPlace,
+        noticeboard: &Noticeboard,
+    ) -> String {
         let phase = |phase: &cluster::Phase| Phase { step: phase.step.word().to_owned(), ms: phase.ms };
         let detect = record.detect_ms.map(|ms| Phase { step: "detect".to_owned(), ms });
         let seen = SeenThen {
@@ -116,7 +124,7 @@ impl Teller {
             at_ms: record.at.0,
             unix_ms: unix_ms(),
             box_name: noticeboard.own_name().to_owned(),
-            group: GROUP.to_owned(),
+            group: group.name.to_owned(),
             decision: record.decision.word().to_owned(),
             cause: record.cause.clone(),
             epoch: record.epoch,
@@ -126,7 +134,9 @@ impl Teller {
         if kept.decision == "taken" {
             let took: u64 =
                 kept.phases.iter().filter(|phase| phase.step != "detect").map(|phase| phase.ms).sum();
-            let text = format!("{} serves now: {}; taken in {took} ms", kept.box_name, brief(&kept.cause));
+            let what = if group.number == 0 { String::new() } else { format!("{} ", group.name) };
+            let text =
+                format!("{} serves {what}now: {}; taken in {took} ms", kept.box_name, brief(&kept.cause));
             let _ = self.alarms.say(Word::Event { code: "takeover".to_owned(), text });
         }
         let mut line = format!("{} (epoch {}): {}", kept.decision, kept.epoch, kept.cause);
@@ -146,7 +156,7 @@ impl Teller {
             at_ms: now.0,
             unix_ms: unix_ms(),
             box_name: noticeboard.own_name().to_owned(),
-            group: GROUP.to_owned(),
+            group: FIRST_GROUP.name.to_owned(),
             decision: decision.to_owned(),
             cause,
             epoch,
@@ -168,7 +178,7 @@ impl Teller {
         noticeboard: &Noticeboard,
         keeper: &SettingsKeeper,
         now: Time,
-    ) {
+    ) -> Option<FurtherGroup> {
         match news {
             News::WhatHaveWe { answer } => drop(answer.try_send(self.book.peers_newest())),
             News::Asked { have, answer } => {
@@ -185,9 +195,19 @@ impl Teller {
                 let records = std::mem::take(&mut report.records);
                 self.book.learn(report.newest, report.unix_ms, records);
                 self.adopt(&report.telling, noticeboard.node(), keeper);
+                // Groups are added, never changed: one that only the other box knows is new.
+                let new = report.groups.get(self.groups.len()).cloned();
                 self.peer = Some((report, now));
+                return new;
             }
         }
+        None
+    }
+
+    /// The pair has one group more.
+    pub fn group_added(&mut self, settings: &Settings) {
+        self.groups = settings.further_groups.clone();
+        self.settings_digest = digest_of_pair(settings);
     }
 
     fn report(&self, have: u64, noticeboard: &Noticeboard, now: Time) -> Report {
@@ -201,6 +221,7 @@ impl Teller {
             uptime_ms: now.0,
             settings: self.settings_digest.clone(),
             telling: self.telling(),
+            groups: self.groups.clone(),
             readiness: self.readiness.clone(),
             newest: self.book.newest(),
             records: self.book.after(have),
@@ -235,7 +256,9 @@ impl Teller {
     }
 
     /// Judges the readiness anew, and says so where it is an alarm.
-    pub fn watch(&mut self, core: &Core, noticeboard: &mut Noticeboard, now: Time) {
+    /// `first` is the core of the first group, `core` that of the group this box would take over.
+    pub fn watch(&mut self, first: &Core, core: &Core, noticeboard: &mut Noticeboard, now: Time) {
+        let serves_first = first.view().role == Role::Active;
         let own = readiness::takes_ms(self.book.own_of("taken"));
         let takes = if own.is_empty() {
             let all = self.book.merged(usize::MAX);
@@ -267,9 +290,9 @@ impl Teller {
             self.alarms_due = now + ALARMS_EVERY_MS;
             let alarms = noticeboard.alarms(now).into_iter().map(|alarm| (alarm.code, alarm.text)).collect();
             // What finds no room comes again in a second.
-            let _ = self.alarms.say(Word::Alarms { alarms, serving: view.role == Role::Active });
+            let _ = self.alarms.say(Word::Alarms { alarms, serving: serves_first });
         }
-        self.operations.watch(&self.telling(), view.role == Role::Active, unix_ms() / 1000);
+        self.operations.watch(&self.telling(), serves_first, unix_ms() / 1000);
     }
 
     /// Fills in what the status shows of all this.
@@ -321,6 +344,8 @@ fn brief(cause: &str) -> &str {
 /// Digest of what both boxes must agree on.
 fn digest_of_pair(settings: &Settings) -> String {
     let timing = settings.timing;
+    let place = |group: &FurtherGroup| serde_json::json!([group.lun, group.virtual_addresses, group.domain]);
+    let groups: Vec<_> = settings.further_groups.iter().map(place).collect();
     let common = serde_json::json!([
         settings.pair_id,
         settings.virtual_addresses,
@@ -328,6 +353,7 @@ fn digest_of_pair(settings: &Settings) -> String {
         settings.domain,
         settings.password_hash,
         [timing.beat_ms, timing.lease_ms, timing.dead_time_ms],
+        groups,
     ]);
     hex(common.to_string().as_bytes())
 }

@@ -16,6 +16,9 @@ pub enum Request {
     SwitchOver {
         /// Box that shall be active afterwards: its name, or `None` for the one that is not now.
         to: Option<String>,
+        /// The group, by name; none for every group the pair has.
+        #[serde(default)]
+        group: Option<String>,
     },
     /// Put this box into maintenance (it hands over and takes nothing) or back into service.
     Maintenance {
@@ -28,7 +31,15 @@ pub enum Request {
         owner: Option<String>,
         /// Give the group back by itself once the preferred owner is well again.
         fail_back: bool,
+        /// The group, by name; none for the only one.
+        #[serde(default)]
+        group: Option<String>,
     },
+    /// Add the second group: the LUN is made ready, then both boxes know it. The answer comes at once;
+    /// the status shows the group when it is there, and an alarm if it cannot be.
+    AddGroup(NewGroup),
+    /// The LUNs this box sees; answered with [`Reply::Luns`].
+    Luns,
     /// The newest decision records, oldest first.
     Records {
         /// At most so many.
@@ -38,6 +49,24 @@ pub enum Request {
     Setup(Setup),
     /// Alarms, metrics, drills, and the replacement of a box.
     Telling(telling::Request),
+}
+
+/// A group that is to be added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewGroup {
+    /// Its LUN, by [`Lun::id`].
+    pub lun: String,
+    /// The administrator agreed that this LUN is emptied and formatted. Without it only a LUN of this
+    /// pair is accepted.
+    pub format: bool,
+    /// Virtual addresses with prefix length.
+    pub virtual_addresses: Vec<String>,
+    /// First mail domain.
+    pub domain: String,
+    /// Preferred owner, by box name.
+    pub preferred: Option<String>,
+    /// Go back to it by itself once it is well again.
+    pub fail_back: bool,
 }
 
 /// First set-up and pairing.

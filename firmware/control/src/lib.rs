@@ -10,11 +10,14 @@
 
 pub mod cluster;
 pub mod directory;
+mod group;
 pub mod init;
 pub mod mail;
 pub mod queue;
 pub mod telling;
 pub mod wire;
+
+pub use group::{FIRST_GROUP, GROUPS, GroupPlace, SECOND_GROUP, group_named};
 
 /// Directory of the control sockets in the box.
 pub const RUN_DIR: &str = "/run/twinmail";

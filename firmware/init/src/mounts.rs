@@ -81,18 +81,22 @@ fn mount_one(entry: &Mount) -> io::Result<()> {
     }
 }
 
-/// The sockets' directory: the mail service may add its own, and with the sticky bit touch no other.
+/// The sockets' directories: a mail service may add its own to its group's, and with the sticky bit touch no
+/// other.
 fn make_run_dir() -> io::Result<()> {
-    fs::create_dir_all(control::RUN_DIR)?;
-    chown(control::RUN_DIR, Some(Uid::ROOT), Some(Gid::from_raw(control::MAIL_UID)))?;
-    chmod(control::RUN_DIR, Mode::from_raw_mode(0o1770))?;
-    fs::create_dir_all(control::DATA_DIR)
+    for group in &control::GROUPS {
+        fs::create_dir_all(group.run_dir)?;
+        chown(group.run_dir, Some(Uid::ROOT), Some(Gid::from_raw(group.uid)))?;
+        chmod(group.run_dir, Mode::from_raw_mode(0o1770))?;
+        fs::create_dir_all(group.data_dir)?;
+    }
+    Ok(())
 }
 
-/// Unmounts the group's data if it still is mounted, in no more than a detach: the cluster service
+/// Unmounts the groups' data if it still is mounted, in no more than a detach: the cluster service
 /// had its chance to do it properly.
 pub fn detach_data() {
-    if Path::new(control::DATA_DIR).exists() {
-        let _ = unmount(control::DATA_DIR, UnmountFlags::DETACH);
+    for group in control::GROUPS.iter().filter(|group| Path::new(group.data_dir).exists()) {
+        let _ = unmount(group.data_dir, UnmountFlags::DETACH);
     }
 }

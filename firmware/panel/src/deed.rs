@@ -28,7 +28,7 @@ impl Deed {
     /// What is asked of which service.
     pub fn request(self) -> DeedRequest {
         match self {
-            Self::SwitchOver => DeedRequest::Cluster(cluster::Request::SwitchOver { to: None }),
+            Self::SwitchOver => DeedRequest::Cluster(cluster::Request::SwitchOver { to: None, group: None }),
             Self::Maintenance(on) => DeedRequest::Cluster(cluster::Request::Maintenance { on }),
             Self::PowerOff => DeedRequest::Init(init::Request::PowerOff),
             Self::Restart => DeedRequest::Init(init::Request::Restart),

@@ -237,7 +237,7 @@ fn a_switch_over_needs_the_password_and_a_yes() {
     assert!(scene.world.lock().unwrap().requests.is_empty());
     terminal.send("y");
     terminal.expect("Done.");
-    assert_eq!(scene.world.lock().unwrap().requests, [Request::SwitchOver { to: None }]);
+    assert_eq!(scene.world.lock().unwrap().requests, [Request::SwitchOver { to: None, group: None }]);
     terminal.send(" ");
     terminal.expect("Heartbeat");
     terminal.send("l8");

@@ -166,7 +166,7 @@ fn the_panel_drives_a_display_through_garbage_and_does_what_its_keys_say() {
         rustix::io::write(display.fd, &Packet::new(0x80, &[code + 6]).encode()).unwrap();
         obey_until(&mut display, &mut glass, |glass| glass[row] == shown);
     }
-    assert_eq!(scene.world.lock().unwrap().requests, [Request::SwitchOver { to: None }]);
+    assert_eq!(scene.world.lock().unwrap().requests, [Request::SwitchOver { to: None, group: None }]);
 }
 
 #[test]

@@ -15,8 +15,9 @@ mod telling;
 pub use record::{COPIES, COPY_BYTES, RecordError, SettingsFile};
 pub use ring::{RING_SLOTS, RING_TEXT_MAX, Ring, RingPlace, try_system_partition};
 pub use schema::{
-    BOX_NAME_MAX, Language, Node, PASSWORD_MIN, Secret, Settings, SettingsError, Timing, check_box_name,
-    check_domain, hash_password, parse_interface_address, verify_password,
+    BOX_NAME_MAX, FURTHER_GROUPS_MAX, FurtherGroup, Language, Node, PASSWORD_MIN, Secret, Settings,
+    SettingsError, Timing, check_box_name, check_domain, hash_password, parse_interface_address,
+    verify_password,
 };
 pub use telling::{
     AlarmTargets, DrillTime, Metrics, SyslogPlace, SyslogWay, TARGETS_MAX, Telling, TellingError, WebPlace,

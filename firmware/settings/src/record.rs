@@ -199,6 +199,7 @@ mod tests {
             preference_revision: 0,
             maintenance: false,
             telling: crate::Telling::default(),
+            further_groups: vec![],
         }
     }
 

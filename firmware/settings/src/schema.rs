@@ -13,6 +13,8 @@ use crate::Telling;
 
 /// Longest box name: it must fit the LCD beside its role.
 pub const BOX_NAME_MAX: usize = 12;
+/// Most service groups beside the first.
+pub const FURTHER_GROUPS_MAX: usize = 1;
 /// Fewest characters of the administrator's password.
 pub const PASSWORD_MIN: usize = 8;
 
@@ -93,6 +95,23 @@ impl Default for Timing {
     }
 }
 
+/// A service group beside the first: its own LUN, addresses and domains. It is added to a running pair.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FurtherGroup {
+    /// The LUN, by its device identification.
+    pub lun: String,
+    /// Virtual addresses, with prefix length.
+    pub virtual_addresses: Vec<String>,
+    /// First mail domain.
+    pub domain: String,
+    /// Preferred owner.
+    pub preferred: Option<Node>,
+    /// Whether the group goes back to the preferred owner by itself.
+    pub fail_back: bool,
+    /// Counts up with every change of the preference, on either box.
+    pub preference_revision: u32,
+}
+
 /// What an administrator decided once for this box and its pair.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
@@ -136,6 +155,9 @@ pub struct Settings {
     /// Whom the pair tells what.
     #[serde(default)]
     pub telling: Telling,
+    /// Service groups beside the first; with one, each box can serve a group of its own.
+    #[serde(default)]
+    pub further_groups: Vec<FurtherGroup>,
 }
 
 /// Why settings are refused; each is a sentence to the administrator.
@@ -161,6 +183,18 @@ pub enum SettingsError {
     /// A password too easy to guess.
     #[error("the password needs at least {PASSWORD_MIN} characters")]
     Password,
+    /// Two groups on one LUN.
+    #[error("the LUN {0} belongs to another group already; each group needs a LUN of its own")]
+    LunTaken(String),
+    /// Two groups on one address.
+    #[error("{0} belongs to another group already; each group needs addresses of its own")]
+    AddressTaken(IpAddr),
+    /// Two groups with the same domain.
+    #[error("the domain {0} belongs to another group already")]
+    DomainTaken(String),
+    /// More groups than a box carries.
+    #[error("this pair has two groups already, and more are not possible")]
+    TooManyGroups,
     /// The system has no randomness yet.
     #[error("the system's random source failed; try again")]
     NoRandom,
@@ -179,7 +213,34 @@ impl Settings {
                 return Err(SettingsError::VirtualIsOwn(address));
             }
         }
-        check_domain(&self.domain)
+        check_domain(&self.domain)?;
+        if self.further_groups.len() > FURTHER_GROUPS_MAX {
+            return Err(SettingsError::TooManyGroups);
+        }
+        self.further_groups.iter().try_for_each(|group| self.check_group(group, &own))
+    }
+
+    /// Checks one further group against the box's `own` addresses and the first group.
+    fn check_group(&self, group: &FurtherGroup, own: &[(IpAddr, u8)]) -> Result<(), SettingsError> {
+        if group.lun == self.lun {
+            return Err(SettingsError::LunTaken(group.lun.clone()));
+        }
+        if group.virtual_addresses.is_empty() {
+            return Err(SettingsError::NoVirtualAddress);
+        }
+        let first = parse_all(&self.virtual_addresses)?;
+        for (address, _) in parse_all(&group.virtual_addresses)? {
+            if own.iter().any(|(mine, _)| *mine == address) {
+                return Err(SettingsError::VirtualIsOwn(address));
+            }
+            if first.iter().any(|(taken, _)| *taken == address) {
+                return Err(SettingsError::AddressTaken(address));
+            }
+        }
+        if group.domain.eq_ignore_ascii_case(&self.domain) {
+            return Err(SettingsError::DomainTaken(group.domain.clone()));
+        }
+        check_domain(&group.domain)
     }
 }
 

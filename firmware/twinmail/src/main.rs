@@ -19,6 +19,9 @@ fn main() -> ExitCode {
         _ if named_init => become_init(),
         Some((first, _)) if first == "init" => become_init(),
         Some((first, rest)) if first == "mail" => confined("mail", || mail::main(rest)),
+        Some((first, _)) if first == control::SECOND_GROUP.name => confined(first, || {
+            mail::main(&["--assignment".to_owned(), control::SECOND_GROUP.assignment.to_owned()])
+        }),
         Some((first, rest)) if first == "serve" => mail::serve(rest),
         Some((first, rest)) if first == "cluster" => confined("cluster", || cluster_service::main(rest)),
         Some((first, rest)) if first == "panel" => confined("panel", || panel::main(rest)),

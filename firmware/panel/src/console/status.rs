@@ -62,6 +62,9 @@ impl Page {
         if let Some(group) = status.groups.first() {
             self.group(group);
         }
+        for group in status.groups.iter().skip(1) {
+            self.line(Text::Group, &self.group_in_short(group));
+        }
         self.row += 1;
         for (at, medium) in status.media.iter().take(3).enumerate() {
             let label = if at == 0 { Text::Media.get(language) } else { "" };
@@ -75,7 +78,8 @@ impl Page {
         self.alarms(status, known);
     }
 
-    fn group(&mut self, group: &Group) {
+    /// What this box does for a group, and who shall own it.
+    fn group_in_short(&self, group: &Group) -> String {
         let language = self.language;
         let mut text = format!(
             "{}: {}, {}",
@@ -92,6 +96,12 @@ impl Page {
         if group.fail_back {
             text = format!("{text}, {}", Text::FailBack.get(language));
         }
+        text
+    }
+
+    fn group(&mut self, group: &Group) {
+        let language = self.language;
+        let text = self.group_in_short(group);
         self.line(Text::Group, &text);
         let mut holder = match group.holder_age_ms {
             None => Text::HolderUnread.get(language).to_owned(),

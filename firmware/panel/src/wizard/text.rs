@@ -121,7 +121,12 @@ pub fn settings_fault(error: &SettingsError, language: Language) -> String {
         SettingsError::Domain(domain) => Text::BadDomain.fill(language, &[domain]),
         SettingsError::Password => Text::ShortPassword.get(language).to_owned(),
         SettingsError::NoVirtualAddress => Text::Needed.get(language).to_owned(),
-        SettingsError::NoRandom => error.to_string(),
+        // The wizard sets up one group only.
+        SettingsError::LunTaken(_)
+        | SettingsError::AddressTaken(_)
+        | SettingsError::DomainTaken(_)
+        | SettingsError::TooManyGroups
+        | SettingsError::NoRandom => error.to_string(),
     }
 }
 
