@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use control::cluster::{Alarm, Phase, Record, Status};
+use control::cluster::{Alarm, Group, Lun, Phase, Record, Status};
 use control::directory::Reply;
 use control::init::{LogLine, Service};
 use control::mail::{CheckReport, Receiving, TextIndex};
@@ -25,6 +25,10 @@ pub enum Answer {
     Done,
     /// Everything the box knows.
     Status(Box<Status>),
+    /// The service groups.
+    ServiceGroups(Vec<Group>),
+    /// The LUNs this box sees.
+    Luns(Vec<Lun>),
     /// Decisions.
     Records(Vec<Record>),
     /// Log lines.
@@ -66,6 +70,8 @@ impl Answer {
         match self {
             Self::Done => json!({ "done": true }).to_string(),
             Self::Status(status) => line(status),
+            Self::ServiceGroups(groups) => line(groups),
+            Self::Luns(luns) => line(luns),
             Self::Records(records) => line(records),
             Self::Log(lines) => line(lines),
             Self::Services(services) => line(services),
@@ -96,6 +102,8 @@ impl Answer {
         match self {
             Self::Done => format!("{}\n", Text::Done.get(language)),
             Self::Status(status) => status::report(status, language),
+            Self::ServiceGroups(groups) => status::groups(groups, language),
+            Self::Luns(luns) => listed(luns, language, status::lun_table),
             Self::Records(records) => listed(records, language, record_table),
             Self::Log(lines) => lines.iter().map(log_line).collect(),
             Self::Services(services) => listed(services, language, services_table),

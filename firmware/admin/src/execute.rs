@@ -13,7 +13,8 @@ use crate::directory_words::{Alias, AppPassword, Defaults, Domain, Group, Piece,
 use crate::failure::Failure;
 use crate::queue::Queue;
 use crate::telling_words::{self, Alarm};
-use crate::words::{Command, Drill, Power, Receiving, Smarthost, Store, Switch};
+use crate::which_group;
+use crate::words::{Command, Drill, Line, Power, Receiving, ServiceGroup, Smarthost, Store, Switch};
 
 /// What a question may take.
 pub const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,6 +32,8 @@ pub struct Sockets {
     pub cluster: PathBuf,
     /// The mail service.
     pub mail: PathBuf,
+    /// Service group of that mail service.
+    pub group: &'static str,
     /// Whether the mail service belongs to a box of a pair; a single one knows no cluster.
     pub paired: bool,
 }
@@ -42,6 +45,7 @@ impl Default for Sockets {
             init: control::INIT_SOCKET.into(),
             cluster: control::CLUSTER_SOCKET.into(),
             mail: control::MAIL_SOCKET.into(),
+            group: control::FIRST_GROUP.name,
             paired: true,
         }
     }
@@ -54,8 +58,14 @@ impl Sockets {
             init: dir.join("init.sock"),
             cluster: dir.join("cluster.sock"),
             mail: dir.join("mail.sock"),
+            group: control::FIRST_GROUP.name,
             paired: true,
         }
+    }
+
+    /// Where the mail service of another group than the first listens.
+    pub fn mail_of(&self, place: &control::GroupPlace) -> PathBuf {
+        place.socket.into()
     }
 
     /// A mail service on its own.
@@ -64,17 +74,25 @@ impl Sockets {
     }
 }
 
-/// Carries `command` out. `password` is the one it needs, if any.
-pub fn execute(command: Command, password: Option<String>, sockets: &Sockets) -> Result<Answer, Failure> {
+/// Carries the command of `line` out. `password` is the one it needs, if any.
+pub fn execute(line: Line, password: Option<String>, sockets: &Sockets) -> Result<Answer, Failure> {
+    let Line { command, service_group: group, .. } = line;
+    let sockets = &which_group::sockets(&command, group.as_deref(), sockets)?;
     match command {
+        Command::ServiceGroup(ServiceGroup::List) => match ask_cluster(sockets, &cluster::Request::Status)? {
+            Answer::Status(status) => Ok(Answer::ServiceGroups(status.groups)),
+            other => Ok(other),
+        },
+        Command::ServiceGroup(ServiceGroup::Luns) => ask_cluster(sockets, &cluster::Request::Luns),
+        Command::ServiceGroup(add) => ask_cluster(sockets, &which_group::addition(add)),
         Command::Status => ask_cluster(sockets, &cluster::Request::Status),
-        Command::SwitchOver { to } => ask_cluster(sockets, &cluster::Request::SwitchOver { to, group: None }),
+        Command::SwitchOver { to } => ask_cluster(sockets, &cluster::Request::SwitchOver { to, group }),
         Command::Maintenance { state } => {
             ask_cluster(sockets, &cluster::Request::Maintenance { on: state == Switch::On })
         }
         Command::Prefer { owner, fail_back } => {
             let owner = (owner != "none").then_some(owner);
-            ask_cluster(sockets, &cluster::Request::Prefer { owner, fail_back, group: None })
+            ask_cluster(sockets, &cluster::Request::Prefer { owner, fail_back, group })
         }
         Command::Records { records_max } => ask_cluster(sockets, &cluster::Request::Records { records_max }),
         Command::Log { lines_max, after } => ask_init(sockets, &init::Request::Log { after, lines_max }),
@@ -262,6 +280,7 @@ fn ask_cluster(sockets: &Sockets, request: &cluster::Request) -> Result<Answer, 
         (cluster::Reply::Refused(reason), _) => Err(Failure::Refused(reason)),
         (cluster::Reply::Status(status), cluster::Request::Status) => Ok(Answer::Status(status)),
         (cluster::Reply::Records(records), cluster::Request::Records { .. }) => Ok(Answer::Records(records)),
+        (cluster::Reply::Luns(luns), cluster::Request::Luns) => Ok(Answer::Luns(luns)),
         (cluster::Reply::Telling(telling), cluster::Request::Telling(_)) => {
             Ok(Answer::Telling(Box::new(telling), None))
         }
@@ -274,7 +293,7 @@ fn ask_cluster(sockets: &Sockets, request: &cluster::Request) -> Result<Answer, 
 }
 
 fn changes_cluster(request: &cluster::Request) -> bool {
-    !matches!(request, cluster::Request::Status | cluster::Request::Records { .. })
+    !matches!(request, cluster::Request::Status | cluster::Request::Luns | cluster::Request::Records { .. })
 }
 
 fn ask_init(sockets: &Sockets, request: &init::Request) -> Result<Answer, Failure> {
@@ -387,7 +406,8 @@ fn why_no_mail(sockets: &Sockets) -> Failure {
     }
     let reply = wire::call(&sockets.cluster, &cluster::Request::Status, QUESTION_TIMEOUT);
     let Ok(cluster::Reply::Status(status)) = reply else { return Failure::MailNotRunning };
-    let Some(group) = status.groups.first() else { return Failure::MailNowhere };
+    let meant = status.groups.iter().find(|group| group.name == sockets.group);
+    let Some(group) = meant else { return Failure::MailNowhere };
     let served_here = matches!(group.role, Role::Active | Role::Taking | Role::Releasing);
     match group.holder.as_str() {
         _ if served_here => Failure::MailNotRunning,

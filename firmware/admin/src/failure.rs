@@ -35,6 +35,15 @@ pub enum Failure {
     /// Nobody answers for the cluster service.
     #[error("the cluster service is not running; init restarts it, try again in a few seconds")]
     ClusterNotRunning,
+    /// No group of this name is possible.
+    #[error("no service group is called {0}; `service-group list` names them")]
+    NoSuchGroup(String),
+    /// A pair with two groups, and a word that could mean either.
+    #[error(
+        "this pair has two service groups and it is not clear which is meant, or it is served by the other \
+         box; add --service-group mail or --service-group mail-2"
+    )]
+    WhichGroup,
     /// Nobody answers for init.
     #[error("init does not answer; this works only in a Twinmail box")]
     InitNotRunning,
@@ -102,6 +111,8 @@ impl Failure {
             Self::Refused(text) => crate::text::sentence(text, language),
             Self::TooManyWords => Text::TooManyWords.get(language).to_owned(),
             Self::ClusterNotRunning => Text::ClusterNotRunning.get(language).to_owned(),
+            Self::NoSuchGroup(name) => Text::NoSuchGroup.fill(language, &[name]),
+            Self::WhichGroup => Text::WhichGroup.get(language).to_owned(),
             Self::InitNotRunning => Text::InitNotRunning.get(language).to_owned(),
             Self::MailElsewhere(name) => Text::MailElsewhere.fill(language, &[name]),
             Self::MailNowhere => Text::MailNowhere.get(language).to_owned(),
@@ -128,6 +139,8 @@ impl Failure {
             | Self::Usage(_)
             | Self::TooManyWords
             | Self::NoPassword
+            | Self::NoSuchGroup(_)
+            | Self::WhichGroup
             | Self::NeedsFile
             | Self::FileUnreadable { .. }
             | Self::NothingNamed

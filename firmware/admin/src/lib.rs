@@ -23,6 +23,7 @@ mod status;
 pub mod table;
 mod telling_words;
 pub mod text;
+mod which_group;
 mod words;
 
 use std::io::Write;
@@ -59,7 +60,7 @@ pub fn run_as(
     let language = asked_language(words).unwrap_or(language);
     let answer = Line::parse(words, language).and_then(|line| {
         let given = line.password_source().and_then(|source| source.password.clone());
-        execute::execute(line.command, given.or(password), sockets)
+        execute::execute(line, given.or(password), sockets)
     });
     let said = Said::of(&answer, json_asked(words), language);
     let written = out.write_all(said.stdout.as_bytes()).and_then(|()| out.write_all(said.stderr.as_bytes()));
@@ -96,7 +97,7 @@ pub fn run_in_shell(args: &[String], out: &mut dyn Write, errors: &mut dyn Write
                 let mut out = std::io::BufWriter::new(&mut *out);
                 bulk::export(domain.as_deref(), &sockets, &mut out).map(|()| None)
             }
-            command => execute::execute(command, password, &sockets).map(Some),
+            command => execute::execute(Line { command, ..line }, password, &sockets).map(Some),
         }
     });
     // What an import has to say it has said already.

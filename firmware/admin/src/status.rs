@@ -1,6 +1,6 @@
 //! The status report for people.
 
-use control::cluster::{Alarm, Group, Peer, Status};
+use control::cluster::{Alarm, Group, Lun, LunContent, Peer, Status};
 use control::telling::Readiness;
 
 use crate::answer::{phases, services_table};
@@ -76,6 +76,31 @@ pub fn readiness(readiness: &Readiness, language: Language) -> Option<String> {
         }
         (None, None) => Text::TakeoverUnmeasured.get(language).to_owned(),
     })
+}
+
+/// The service groups alone.
+pub fn groups(groups: &[Group], language: Language) -> String {
+    let mut table = Table::plain();
+    for group in groups {
+        group_rows(group, &mut table, language);
+    }
+    table.lines()
+}
+
+/// The LUNs a box sees, and what is on each.
+pub fn lun_table(luns: &[Lun], language: Language) -> Table {
+    let headings = [Text::LunHeading, Text::SizeHeading, Text::ContentHeading];
+    let mut table = Table::new(&headings.map(|text| text.get(language)));
+    for lun in luns {
+        let content = match &lun.content {
+            LunContent::Blank => Text::LunBlank.get(language).to_owned(),
+            LunContent::Twinmail { pair } => Text::LunOurs.fill(language, &[pair]),
+            LunContent::Foreign { what } => Text::LunForeign.fill(language, &[what]),
+            LunContent::Unreadable { reason } => Text::LunUnreadable.fill(language, &[reason]),
+        };
+        table.row([lun.id.clone(), format!("{} MiB", lun.size_bytes >> 20), content]);
+    }
+    table
 }
 
 fn group_rows(group: &Group, table: &mut Table, language: Language) {

@@ -23,6 +23,17 @@ catalogue! {
         TooManyWords = "too many words", "参数过多";
         ClusterNotRunning = "the cluster service is not running; init restarts it, try again in a few seconds",
             "集群服务未运行；init 会重新启动它，请几秒后再试";
+        NoSuchGroup = "no service group is called {0}; `service-group list` names them",
+            "没有名为 {0} 的服务组；名称见 service-group list";
+        WhichGroup = "this pair has two service groups and it is not clear which is meant, or it is served by the other box; add --service-group mail or --service-group mail-2",
+            "机对有两个服务组，不清楚所指哪一个，或者它由对方机器服务；请加上 --service-group mail 或 --service-group mail-2";
+        LunBlank = "blank", "空白";
+        LunOurs = "Twinmail, pair {0}", "Twinmail，机对 {0}";
+        LunForeign = "other data: {0}", "其他数据：{0}";
+        LunUnreadable = "cannot be read: {0}", "无法读取：{0}";
+        LunHeading = "LUN", "LUN 名称";
+        SizeHeading = "Size", "大小";
+        ContentHeading = "Content", "内容";
         InitNotRunning = "init does not answer; this works only in a Twinmail box",
             "init 没有应答；此命令只能在 Twinmail 机箱中使用";
         MailElsewhere = "the mail service runs on {0}; give the command there",

@@ -25,6 +25,9 @@ pub struct Line {
     /// Language of the answer: en or zh
     #[arg(long, global = true, value_name = "LANGUAGE", hide_possible_values = true)]
     pub language: Option<LanguageWord>,
+    /// In a pair with two service groups: the one that is meant, mail or mail-2
+    #[arg(long = "service-group", global = true, value_name = "NAME")]
+    pub service_group: Option<String>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -135,6 +138,9 @@ pub enum Command {
     /// Practise: switch over and back and measure, or break a service on purpose
     #[command(subcommand)]
     Drill(Drill),
+    /// Service groups: what moves between the boxes as one
+    #[command(subcommand)]
+    ServiceGroup(ServiceGroup),
     /// Power off or restart this box
     #[command(subcommand)]
     Power(Power),
@@ -190,6 +196,36 @@ pub enum Receiving {
         /// What is done with mail that fails DMARC: honour, junk or record
         #[arg(long)]
         dmarc: Option<String>,
+    },
+}
+
+/// Service groups.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum ServiceGroup {
+    /// Show the groups, and what this box does for each
+    List,
+    /// Show the LUNs that this box sees
+    Luns,
+    /// Add the second group, so that each box can serve one and either can carry both
+    Add {
+        /// LUN of the group, as `service-group luns` names it
+        #[arg(long)]
+        lun: String,
+        /// Virtual addresses with prefix length, with commas
+        #[arg(long, value_delimiter = ',', required = true)]
+        addresses: Vec<String>,
+        /// First mail domain
+        #[arg(long)]
+        first_domain: String,
+        /// Box that shall own the group
+        #[arg(long, value_name = "BOX")]
+        preferred: Option<String>,
+        /// Go back to it by itself once it is well again
+        #[arg(long, requires = "preferred")]
+        fail_back: bool,
+        /// Everything on the LUN may be lost: it is emptied and formatted
+        #[arg(long)]
+        format: bool,
     },
 }
 

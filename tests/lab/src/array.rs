@@ -39,7 +39,7 @@ const POWER_CYCLE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Array {
     daemon: Child,
-    lun: PathBuf,
+    luns: Vec<PathBuf>,
     log: PathBuf,
 }
 
@@ -56,14 +56,14 @@ pub fn make_lun(lun: &Path) -> Result<()> {
 }
 
 impl Array {
-    /// Starts the array on `lun`; `log` takes what it says.
-    pub fn start(lun: &Path, log: &Path) -> Result<Self> {
-        make_lun(lun)?;
+    /// Starts the array on `luns`; `log` takes what it says.
+    pub fn start(luns: &[PathBuf], log: &Path) -> Result<Self> {
+        luns.iter().try_for_each(|lun| make_lun(lun))?;
         std::fs::create_dir_all("/run/tgtd").doing(|| "/run/tgtd cannot be made".into())?;
         let _ = std::fs::remove_file(log);
         let daemon = spawn(log)?;
-        let array = Self { daemon, lun: lun.into(), log: log.into() };
-        Self::configure(lun)?;
+        let array = Self { daemon, luns: luns.to_vec(), log: log.into() };
+        Self::configure(luns)?;
         Ok(array)
     }
 
@@ -73,7 +73,7 @@ impl Array {
         let _ = self.daemon.wait();
         std::thread::sleep(POWER_CYCLE);
         self.daemon = spawn(&self.log)?;
-        Self::configure(&self.lun)
+        Self::configure(&self.luns)
     }
 
     /// Write protects the LUN, for everybody.
@@ -82,7 +82,7 @@ impl Array {
         tgtadm("logicalunit", "update", &["--tid", "1", "--lun", "1", "--params", &value]).map(drop)
     }
 
-    fn configure(lun: &Path) -> Result<()> {
+    fn configure(luns: &[PathBuf]) -> Result<()> {
         let began = Instant::now();
         loop {
             match tgtadm("target", "new", &["--tid", "1", "--targetname", TARGET]) {
@@ -93,10 +93,13 @@ impl Array {
                 Err(error) => return Err(error),
             }
         }
-        let file = lun.display().to_string();
-        tgtadm("logicalunit", "new", &["--tid", "1", "--lun", "1", "--backing-store", &file])?;
-        let names = "vendor_id=TWINMAIL,product_id=LAB-ARRAY,product_rev=0001,scsi_sn=LAB00001";
-        tgtadm("logicalunit", "update", &["--tid", "1", "--lun", "1", "--params", names])?;
+        for (file, number) in luns.iter().zip(1..) {
+            let (file, lun) = (file.display().to_string(), number.to_string());
+            tgtadm("logicalunit", "new", &["--tid", "1", "--lun", &lun, "--backing-store", &file])?;
+            let names =
+                format!("vendor_id=TWINMAIL,product_id=LAB-ARRAY,product_rev=0001,scsi_sn=LAB0000{number}");
+            tgtadm("logicalunit", "update", &["--tid", "1", "--lun", &lun, "--params", &names])?;
+        }
         tgtadm("target", "bind", &["--tid", "1", "--initiator-address", "ALL"])?;
         Ok(())
     }

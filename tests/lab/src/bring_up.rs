@@ -58,6 +58,9 @@ impl Lab {
         if new {
             timed(steps, "accounts alice and bob", || self.make_accounts())?;
         }
+        if new && self.plan.groups > 1 && boxes.len() == 2 {
+            timed(steps, "a second service group, served by box b", || self.add_second_group())?;
+        }
         timed(steps, "SMTP greets at the virtual address", || wait_for_greeting(SERVICE_MAX))?;
         Ok(json!({ "active": self.active() }))
     }
@@ -106,7 +109,7 @@ fn timed(steps: &mut Steps<'_>, text: &str, work: impl FnOnce() -> Result<()>) -
     Ok(())
 }
 
-fn poll<T>(what: &str, most: Duration, mut look: impl FnMut() -> Result<T, String>) -> Result<T> {
+pub(crate) fn poll<T>(what: &str, most: Duration, mut look: impl FnMut() -> Result<T, String>) -> Result<T> {
     let began = Instant::now();
     loop {
         match look() {

@@ -26,7 +26,7 @@ pub fn run_outside(plan: &Plan) -> Result<ExitCode> {
     let place = Place::of(&plan.instance)?;
     place.make()?;
     let _ = rustix::process::setsid();
-    let listeners = forward::bind(plan.ports_base)?;
+    let listeners = forward::bind(plan.ports_base, plan.groups)?;
     let numbers: Result<Vec<String>> =
         listeners.iter().map(|listener| Ok(namespaces::let_child_inherit(listener)?.to_string())).collect();
     let program = std::env::current_exe().doing(|| "the lab's own program is gone".into())?;
@@ -47,8 +47,9 @@ pub fn run_outside(plan: &Plan) -> Result<ExitCode> {
 pub fn run_inside(plan: Plan, listeners: Vec<TcpListener>) -> Result<ExitCode> {
     let place = Place::of(&plan.instance)?;
     namespaces::settle()?;
+    let groups = plan.groups;
     let lab = Arc::new(Lab::build(&place, plan)?);
-    forward::start(listeners);
+    forward::start(listeners, groups);
     let path = place.control()?;
     let _ = std::fs::remove_file(&path);
     let listener = UnixListener::bind(&path).doing(|| "the lab's socket cannot be made".into())?;

@@ -20,7 +20,7 @@ use crate::parts::{BoxName, Kind, VIRTUAL_ADDRESS};
 use crate::place::{INNER_RUN, Place};
 use crate::protocol::Plan;
 use crate::serial_cable::SerialCable;
-use crate::{network, second_path};
+use crate::{network, second_group, second_path};
 
 /// Everything on the bench.
 #[derive(Debug)]
@@ -49,13 +49,21 @@ impl Lab {
     pub fn build(place: &Place, plan: Plan) -> Result<Self> {
         network::lay()?;
         std::fs::create_dir_all(INNER_RUN).doing(|| format!("{INNER_RUN} cannot be made"))?;
-        let array = Array::start(&place.lun(), &place.file("array.log"))?;
+        let luns = [place.lun(), place.second_lun()];
+        let array = Array::start(&luns[..usize::from(plan.groups)], &place.file("array.log"))?;
         let record = Arc::new(Record::begin(&place.array_record())?);
         let path = |name: BoxName| ArrayPath::open(name.portal(), &name.to_string(), &record);
         let paths = [path(BoxName::A)?, path(BoxName::B)?];
         let second = |name| ArrayPath::open(second_path::portal(name), &name.to_string(), &record);
         let second_paths =
             if plan.paths > 1 { Some([second(BoxName::A)?, second(BoxName::B)?]) } else { None };
+        if plan.groups > 1 {
+            // One record a LUN: what two boxes write to two LUNs is no fault.
+            let record = Arc::new(Record::begin(&place.file("array-2.record"))?);
+            for name in BoxName::ALL {
+                ArrayPath::open(second_group::portal(name), &name.to_string(), &record)?;
+            }
+        }
         ArrayPath::open(STRANGERS_PORTAL, "stranger", &record)?;
         let ends = BoxName::ALL.map(|name| socket(name, "heartbeat"));
         let cable = SerialCable::lay([&ends[0], &ends[1]], 0x5EED)?;
@@ -63,7 +71,8 @@ impl Lab {
             Ok(Arc::new(Console::plug(name, &socket(name, "console"), &place.console_log(name))?))
         };
         let lcd = |name| -> Result<_> { Ok(Arc::new(Lcd::plug(&socket(name, "lcd"))?)) };
-        let machine = |name, image: &Path| Machine::new(name, place, image, plan.boot, plan.paths);
+        let machine =
+            |name, image: &Path| Machine::new(name, place, image, plan.boot, (plan.paths, plan.groups));
         let [a, b] = BoxName::ALL;
         Ok(Self {
             array: Mutex::new(array),

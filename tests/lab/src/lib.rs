@@ -36,6 +36,7 @@ pub mod protocol;
 pub mod qmp;
 pub mod replay;
 pub mod screen;
+pub mod second_group;
 pub mod second_path;
 pub mod serial_cable;
 pub mod tape;

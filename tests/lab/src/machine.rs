@@ -18,7 +18,7 @@ use crate::network::{private_tap, public_tap};
 use crate::parts::BoxName;
 use crate::place::{INNER_RUN, Place};
 use crate::qmp::Qmp;
-use crate::{second_path, tool};
+use crate::{second_group, second_path, tool};
 
 /// Memory of a box.
 const MEMORY_MIB: u32 = 768;
@@ -68,6 +68,7 @@ pub struct Machine {
     image: PathBuf,
     boot: Boot,
     paths: u8,
+    groups: u8,
     /// What the clock is wrong by at the next start, in seconds.
     clock_error_s: AtomicU64,
     running: Mutex<Option<Running>>,
@@ -82,13 +83,20 @@ struct Running {
 
 impl Machine {
     /// A box without power. Its disk is copied from the image where it is missing.
-    pub fn new(name: BoxName, place: &Place, image: &Path, boot: Boot, paths: u8) -> Result<Self> {
+    pub fn new(
+        name: BoxName,
+        place: &Place,
+        image: &Path,
+        boot: Boot,
+        (paths, groups): (u8, u8),
+    ) -> Result<Self> {
         let machine = Self {
             name,
             place: place.clone(),
             image: image.to_owned(),
             boot,
             paths,
+            groups,
             clock_error_s: AtomicU64::new(0),
             running: Mutex::default(),
         };
@@ -312,6 +320,14 @@ impl Machine {
         ));
         if array_connected {
             add("-device scsi-block,id=lun,drive=array,bus=hba.0".into());
+        }
+        if self.groups > 1 {
+            add(format!(
+                "-blockdev driver=iscsi,node-name=array-g2,transport=tcp,portal={}:{PORTAL_PORT},target={TARGET},lun=2,initiator-name={},timeout={ARRAY_TIMEOUT_S}",
+                second_group::portal(name),
+                initiator(name)
+            ));
+            add("-device scsi-block,id=lun-g2,drive=array-g2,bus=hba.0".into());
         }
         if self.paths > 1 {
             add("-device virtio-scsi-pci,id=hba-2,addr=07.0".into());

@@ -47,6 +47,9 @@ struct Bench {
     /// Cables between each box and the array
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
     paths: u8,
+    /// Service groups: with 2, each box serves one and either can carry both
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+    groups: u8,
     /// Forget disks and array of an earlier lab
     #[arg(long)]
     fresh: bool,
@@ -299,6 +302,7 @@ fn plan(instance: &str, bench: &Bench) -> Result<Plan> {
         boot: bench.boot,
         ports_base: bench.ports_base,
         paths: bench.paths,
+        groups: bench.groups,
     })
 }
 

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use crate::array::STRANGERS_PORTAL;
 use crate::error::Result;
 use crate::parts::{BoxName, HOST_ADDRESS, VIRTUAL_ADDRESS};
-use crate::{second_path, tool};
+use crate::{second_group, second_path, tool};
 
 /// Name of whoever uses an address that is not theirs.
 const STRANGER: &str = "stranger";
@@ -33,7 +33,7 @@ pub fn lay() -> Result<()> {
     let _ = writeln!(script, "addr add fd77::1/64 dev public nodad");
     let _ = writeln!(script, "addr add {STRANGERS_PORTAL}/32 dev lo");
     for name in BoxName::ALL {
-        for portal in [name.portal(), second_path::portal(name)] {
+        for portal in [name.portal(), second_path::portal(name), second_group::portal(name)] {
             let _ = writeln!(script, "addr add {portal}/32 dev lo");
         }
         for (tap, bridge) in [(public_tap(name), "public"), (private_tap(name), "private")] {

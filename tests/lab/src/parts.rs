@@ -33,6 +33,18 @@ pub const FORWARDS: [Forward; 7] = [
     Forward { service: "POP3, TLS", inside: 995, above_base: 995 },
 ];
 
+/// Virtual address of the second service group.
+pub const SECOND_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 20);
+/// Mail domain of the second service group.
+pub const SECOND_DOMAIN: &str = "second.test";
+/// Its account.
+pub const SECOND_ACCOUNT: &str = "carol";
+/// What is forwarded to its virtual address, with two groups.
+pub const SECOND_FORWARDS: [Forward; 2] = [
+    Forward { service: "SMTP", inside: 25, above_base: 1525 },
+    Forward { service: "IMAP, TLS", inside: 993, above_base: 1993 },
+];
+
 /// One forwarded port.
 #[derive(Debug, Clone, Copy)]
 pub struct Forward {

@@ -75,6 +75,11 @@ impl Place {
         self.file("lun.img")
     }
 
+    /// What the array stores for the second service group.
+    pub fn second_lun(&self) -> PathBuf {
+        self.file("lun-2.img")
+    }
+
     /// What came to the array.
     pub fn array_record(&self) -> PathBuf {
         self.file("array.record")

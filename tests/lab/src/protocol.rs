@@ -30,6 +30,8 @@ pub struct Plan {
     pub ports_base: u16,
     /// Cables between each box and the array, 1 or 2.
     pub paths: u8,
+    /// Service groups, 1 or 2.
+    pub groups: u8,
 }
 
 /// What the command line asks for.

@@ -22,7 +22,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 const LONG_ENOUGH: Duration = Duration::from_secs(12);
 
 fn pair() -> &'static Operator {
-    let pair = pair_with("test-paths", 2);
+    let pair = pair_with("test-paths", 2, 1);
     for name in BoxName::ALL {
         for number in 1..=2 {
             cable(pair, Which::from(name), number, Cable::Plug);

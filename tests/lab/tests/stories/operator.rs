@@ -50,18 +50,18 @@ pub fn bench(name: &str, boot: Boot) -> Operator {
 
 /// The same with an image of its own.
 pub fn bench_of(name: &str, boot: Boot, image: &Path) -> Operator {
-    bench_with(name, boot, image, 1)
+    bench_with(name, boot, image, (1, 1))
 }
 
-/// The same with one or two cables between each box and the array.
-pub fn bench_with(name: &str, boot: Boot, image: &Path, paths: u8) -> Operator {
+/// The same with one or two cables between each box and the array, and one or two service groups.
+pub fn bench_with(name: &str, boot: Boot, image: &Path, (paths, groups): (u8, u8)) -> Operator {
     let place = Place::of(name).unwrap();
     let began = Instant::now();
     while client::is_running(&place) && began.elapsed() < Duration::from_secs(10) {
         sleep(Duration::from_millis(100));
     }
     let start = |ports_base| {
-        let plan = Plan { instance: name.into(), image: image.to_owned(), boot, ports_base, paths };
+        let plan = Plan { instance: name.into(), image: image.to_owned(), boot, ports_base, paths, groups };
         let owner = Owner::start(env!("CARGO_BIN_EXE_lab").as_ref(), &plan, true)?;
         Ok::<_, LabError>(Operator { place: place.clone(), ports_base, _owner: owner })
     };
@@ -78,16 +78,16 @@ pub fn bench_with(name: &str, boot: Boot, image: &Path, paths: u8) -> Operator {
 
 /// The pair that all stories of a file share; whole when a story begins.
 pub fn whole_pair() -> &'static Operator {
-    pair_with("test-pair", 1)
+    pair_with("test-pair", 1, 1)
 }
 
-/// The same with one or two cables between each box and the array.
-pub fn pair_with(name: &str, paths: u8) -> &'static Operator {
+/// The same with one or two cables between each box and the array, and one or two service groups.
+pub fn pair_with(name: &str, paths: u8, groups: u8) -> &'static Operator {
     static PAIR: OnceLock<Operator> = OnceLock::new();
     let mut first = false;
     let pair = PAIR.get_or_init(|| {
         first = true;
-        let operator = bench_with(name, Boot::Kernel, &image(), paths);
+        let operator = bench_with(name, Boot::Kernel, &image(), (paths, groups));
         PAIR_PORTS.set(operator.ports_base).unwrap();
         client::ask_aloud(&operator.place, &Request::Up { boxes: BoxName::ALL.to_vec() }).unwrap();
         operator
@@ -228,6 +228,12 @@ pub fn count(subject: &str) -> usize {
 pub fn port(inside: u16) -> SocketAddr {
     let forward = FORWARDS.iter().find(|forward| forward.inside == inside).unwrap();
     SocketAddr::from(([127, 0, 0, 1], forward.outside(*PAIR_PORTS.get().unwrap())))
+}
+
+/// Where the pair's forwarded ports begin.
+#[allow(dead_code, reason = "only the stories of two groups need it")]
+pub fn ports_base() -> u16 {
+    *PAIR_PORTS.get().unwrap()
 }
 
 /// What the display of a box shows.
