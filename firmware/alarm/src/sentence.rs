@@ -92,6 +92,23 @@ const SENTENCES: &[(&str, &str)] = &[
         "a changed setting was not saved: the system partition does not answer",
         "更改的设置未保存：系统分区没有应答",
     ),
+    ("a changed setting was not saved: {0}", "更改的设置未保存：{0}"),
+    (
+        "{0} of {1} paths to the array in use; {2} (SCSI {3}) is not: {4}",
+        "到阵列的 {1} 条路径中有 {0} 条在用；{2}（SCSI {3}）不可用：{4}",
+    ),
+    ("it has not answered yet", "尚未应答"),
+    (
+        "the kernel has no device-mapper: only one path to the array is used",
+        "内核没有 device-mapper：只使用一条到阵列的路径",
+    ),
+    ("the public network card cannot be set up: {0}", "公用网卡无法设置：{0}"),
+    (
+        "the virtual address {0} is also used by the station {1}; find it and switch it off",
+        "虚拟地址 {0} 也被站点 {1} 使用；请找到并关闭它",
+    ),
+    ("the watchdog {0} cannot be opened: {1}", "看门狗 {0} 无法打开：{1}"),
+    ("the watchdog {0} refused a time-out of {1} ms: {2}", "看门狗 {0} 拒绝 {1} 毫秒的超时：{2}"),
     // What a box is able to do
     ("it is ready", "已就绪"),
     ("it is still finding out", "仍在查明"),

@@ -286,7 +286,7 @@ impl Noticeboard {
 }
 
 /// Order in which alarms are shown; one that is not named comes first, because nobody thought of it.
-const WORST_FIRST: [&str; 12] = [
+const WORST_FIRST: [&str; 15] = [
     "take_failed",
     "not_ready",
     "takeover_unsure",
@@ -294,8 +294,11 @@ const WORST_FIRST: [&str; 12] = [
     "address_stranger",
     "public_card",
     "settings",
+    "group_add",
     "peer_silent",
     "array_lost",
+    "array_path",
+    "array_multipath",
     "serial_lost",
     "private_lost",
     "not_paired",
