@@ -31,7 +31,7 @@ impl Neighbour {
         let neighbour = Self(child);
         let own = std::fs::read_link("/proc/self/ns/net").unwrap();
         let theirs = format!("/proc/{}/ns/net", neighbour.0.id());
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while std::fs::read_link(&theirs).ok().is_none_or(|link| link == own) {
             assert!(Instant::now() < deadline, "no second namespace");
             std::thread::sleep(Duration::from_millis(10));

@@ -80,12 +80,9 @@ fn is_about_mail(command: &Command) -> bool {
 fn domain_of(command: &Command) -> Option<String> {
     let of = |address: &String| address.rsplit_once('@').map(|(_, domain)| domain.to_owned());
     match command {
-        Command::Domain(word) => match word {
-            Domain::Remove { domain } | Domain::Show { domain } | Domain::Set { domain, .. } => {
-                Some(domain.clone())
-            }
-            _ => None,
-        },
+        Command::Domain(Domain::Remove { domain } | Domain::Show { domain } | Domain::Set { domain, .. }) => {
+            Some(domain.clone())
+        }
         Command::User(word) => match word {
             User::Add { address, .. }
             | User::Remove { address }

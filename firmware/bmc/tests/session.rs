@@ -1,5 +1,6 @@
 //! Whole sessions against a controller written here byte by byte, for what no simulator does: cipher
 //! suite 17, silence, refusals, a box without power, and a false controller.
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use bmc::{
     BmcError, Client, Heard, Keys, Login, Order, Outcome, Packet, Payload, Power, Step, Suite, TRIES_MAX,

@@ -1,4 +1,5 @@
 //! The client against OpenIPMI's simulator of a management controller (package `openipmi`).
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::fs;
 use std::io::ErrorKind;

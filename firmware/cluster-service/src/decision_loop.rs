@@ -110,7 +110,7 @@ impl DecisionLoop {
             taken || since.elapsed() >= ANNOUNCE_RELEASE
         };
         // Each is looked at, so that each one's time begins when it is released.
-        self.groups.iter_mut().map(known).fold(true, |all, one| all && one)
+        self.groups.iter_mut().map(known).filter(|known| !known).count() == 0
     }
 
     /// Waits for an input, takes what else is there, ends with a tick of every group.

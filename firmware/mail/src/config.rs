@@ -156,10 +156,13 @@ fn descriptors_max() -> u64 {
 }
 
 /// A quarter of the memory for texts; enough for one message of the largest size with its growth, and no
-/// more than is of use.
+/// more than is of use. Slow senders need much of it: a megabyte over a modem is under way for minutes.
 fn text_memory_kib(memory_kib: usize) -> usize {
-    (memory_kib / 4).clamp(64 * 1024, 160 * 1024)
+    (memory_kib / 4).clamp(64 * 1024, TEXT_MEMORY_MAX_KIB)
 }
+
+/// Texts under way at most, however much memory there is.
+const TEXT_MEMORY_MAX_KIB: usize = 1024 * 1024;
 
 /// Memory this process may use: that of its control group, else that of the machine.
 fn memory_kib() -> usize {
@@ -193,7 +196,7 @@ mod tests {
     fn a_small_box_still_takes_the_largest_message() {
         for memory_kib in [0, 300 * 1024, 64 << 20] {
             let room = text_memory_kib(memory_kib) as u64 * 1024;
-            assert!(room > Limits::default().message_max_bytes && room <= 160 << 20);
+            assert!(room > Limits::default().message_max_bytes && room <= 1 << 30);
         }
         assert!(memory_kib() > 0);
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ::pop3::{Answer, Code, Maildrop, Message, Question, Refusal, Session, Step, Text};
 use sasl::Denied;
-use store::{AccountId, MailboxId, Protocol, StoreError};
+use store::{AccountId, MailboxId, Protocol, Row, Store, StoreError};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::counters::count;
@@ -21,6 +21,8 @@ const READ_BYTES: usize = 4 * 1024;
 /// Messages up to this size are sent without asking for room: they are no more than what a connection
 /// holds anyway.
 const SMALL_TEXT_BYTES: u32 = 256 * 1024;
+/// Messages looked up at once: clients read their mail one after the other.
+const LOOK_AHEAD: u32 = 64;
 /// How long a large message waits for room, while slow clients take theirs.
 const ROOM_WAIT: Duration = Duration::from_secs(20);
 
@@ -52,6 +54,19 @@ struct Shell {
 struct Open {
     mailbox: MailboxId,
     hold: Hold,
+    /// The messages looked up last, ascending.
+    rows: Vec<Row>,
+}
+
+impl Open {
+    /// Where a message is, looked up with those behind it.
+    fn row(&mut self, store: &Store, uid: u32) -> Result<&Row, Refusal> {
+        if !self.rows.iter().any(|row| row.entry.uid == uid) {
+            let ahead = uid..=uid.saturating_add(LOOK_AHEAD - 1);
+            self.rows = store.rows(self.mailbox, &vec![ahead], false).map_err(refuse)?;
+        }
+        self.rows.iter().find(|row| row.entry.uid == uid).ok_or(Refusal::Gone)
+    }
 }
 
 impl Shell {
@@ -143,11 +158,11 @@ impl Shell {
                 self.open_maildrop(login.account).await.map(Answer::Maildrop)
             }
             Question::Text { uid } => {
-                let mailbox = self.open.as_ref().ok_or(Refusal::Unavailable)?.mailbox;
-                let rows = self.shared.store.rows(mailbox, &vec![uid..=uid], false).map_err(refuse)?;
-                let row = rows.first().ok_or(Refusal::Gone)?;
-                self.make_room(row.entry.size_bytes).await?;
-                self.shared.store.read_body(&row.body).map(Answer::Text).map_err(refuse)
+                let open = self.open.as_mut().ok_or(Refusal::Unavailable)?;
+                let Row { entry, body, .. } = open.row(&self.shared.store, uid)?;
+                let (size_bytes, body) = (entry.size_bytes, *body);
+                self.make_room(size_bytes).await?;
+                self.shared.store.read_body(&body).map(Answer::Text).map_err(refuse)
             }
             Question::Remove { uids } => {
                 let mailbox = self.open.as_ref().ok_or(Refusal::Unavailable)?.mailbox;
@@ -175,7 +190,7 @@ impl Shell {
             self.shared.store.mailbox(account, "INBOX").map_err(refuse)?.ok_or(Refusal::Unavailable)?;
         let hold = self.shared.maildrops.open(account).await.ok_or(Refusal::InUse)?;
         let snapshot = self.shared.store.snapshot(inbox.id).map_err(refuse)?;
-        self.open = Some(Open { mailbox: inbox.id, hold });
+        self.open = Some(Open { mailbox: inbox.id, hold, rows: Vec::new() });
         let message = |entry: &store::Entry| Message { uid: entry.uid, size_bytes: entry.size_bytes };
         Ok(Maildrop {
             uid_validity: snapshot.mailbox.uid_validity,
