@@ -189,10 +189,15 @@ impl Console {
         thread::sleep(Duration::from_millis(300));
         let mark = self.tape.end();
         self.type_keys(phrases::ASK_FOR_LOGIN);
-        let asked = self.expect(mark, &[phrases::PASSWORD], PROMPT_MAX)?;
+        let prompt = phrases::prompt(self.name);
+        let asked = self.expect(mark, &[phrases::PASSWORD, &prompt], PROMPT_MAX)?;
+        // Ctrl-C leaves the prompt, not the log-in: then there is nothing to ask for.
+        if asked.which == 1 {
+            return Ok(());
+        }
         self.type_keys(ADMIN_PASSWORD.as_bytes());
         self.type_keys(b"\r");
-        self.expect(asked.end, &[&phrases::prompt(self.name)], LOGIN_MAX)?;
+        self.expect(asked.end, &[&prompt], LOGIN_MAX)?;
         Ok(())
     }
 }
