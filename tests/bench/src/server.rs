@@ -2,6 +2,7 @@
 //! is ended by the process ids it was started with.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -92,7 +93,8 @@ impl Server {
             .arg("--data")
             .arg(folder.join("data"))
             .args(more)
-            .stdout(Stdio::null());
+            .stdout(Stdio::null())
+            .stderr(server_log()?);
         if hash == Hash::Cheap {
             command.arg("--cheap-hash");
         }
@@ -251,6 +253,13 @@ fn process_stats() -> HashMap<u32, Stat> {
             Some((pid, Stat { parent: fields.get(1)?.parse().ok()?, ticks }))
         })
         .collect()
+}
+
+/// A line for each message would bury the figures; it costs the service the same.
+fn server_log() -> Result<File, String> {
+    let path = std::env::temp_dir().join("twinmail-bench.log");
+    eprintln!("  the service's log is {}", path.display());
+    File::create(&path).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 fn fresh_folder() -> Result<PathBuf, String> {
