@@ -46,14 +46,9 @@ type Keys = Arc<Domain>;
 
 #[derive(Default)]
 struct Domain {
-    signers: Vec<Ready>,
+    signers: Vec<DkimSigner<DkimKey, Done>>,
     /// For seals, with its selector: of the kind that everybody can check, if there is one.
     sealer: Option<(DkimKey, String)>,
-}
-
-enum Ready {
-    Rsa(Box<DkimSigner<RsaKey<Sha256>, Done>>),
-    Ed25519(Box<DkimSigner<Ed25519Key, Done>>),
 }
 
 /// Signs for all domains.
@@ -123,7 +118,8 @@ impl Signer {
         };
         let active = stored.iter().filter(|key| key.state == SigningState::Active);
         let ready = active.filter_map(|key| {
-            make_ready(domain, key)
+            secret(key)
+                .map(|secret| signer(secret, domain, &key.selector))
                 .inspect_err(|error| {
                     tracing::error!("key {} of {domain} cannot be used: {error}", key.selector);
                 })
@@ -139,24 +135,18 @@ impl Signer {
     }
 }
 
-fn make_ready(domain: &str, key: &SigningKey) -> Result<Ready, mail_auth::Error> {
-    Ok(match key.algorithm {
+/// The key, ready for use.
+fn secret(key: &SigningKey) -> Result<DkimKey, mail_auth::Error> {
+    match key.algorithm {
         SigningAlgorithm::Rsa => {
-            let secret = RsaKey::<Sha256>::from_key_der(rsa_secret(key))?;
-            Ready::Rsa(Box::new(signer(secret, domain, &key.selector)))
+            let secret = PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(key.secret.as_slice()));
+            RsaKey::<Sha256>::from_key_der(secret).map(DkimKey::Rsa)
         }
-        SigningAlgorithm::Ed25519 => {
-            let secret = Ed25519Key::from_pkcs8_der(&key.secret)?;
-            Ready::Ed25519(Box::new(signer(secret, domain, &key.selector)))
-        }
-    })
+        SigningAlgorithm::Ed25519 => Ed25519Key::from_pkcs8_der(&key.secret).map(DkimKey::Ed25519),
+    }
 }
 
-fn signer<T: mail_auth::common::crypto::SigningKey>(
-    key: T,
-    domain: &str,
-    selector: &str,
-) -> DkimSigner<T, Done> {
+fn signer(key: DkimKey, domain: &str, selector: &str) -> DkimSigner<DkimKey, Done> {
     DkimSigner::from_key(key)
         .domain(domain)
         .selector(selector)
@@ -170,15 +160,7 @@ fn sealer(keys: &[SigningKey]) -> Option<(DkimKey, String)> {
     let active = || keys.iter().filter(|key| key.state == SigningState::Active);
     let of = |algorithm: SigningAlgorithm| active().find(|key| key.algorithm == algorithm);
     let key = of(SigningAlgorithm::Rsa).or_else(|| of(SigningAlgorithm::Ed25519))?;
-    let ready = match key.algorithm {
-        SigningAlgorithm::Rsa => RsaKey::<Sha256>::from_key_der(rsa_secret(key)).map(DkimKey::Rsa),
-        SigningAlgorithm::Ed25519 => Ed25519Key::from_pkcs8_der(&key.secret).map(DkimKey::Ed25519),
-    };
-    ready.ok().map(|ready| (ready, key.selector.clone()))
-}
-
-fn rsa_secret(key: &SigningKey) -> PrivateKeyDer<'_> {
-    PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(key.secret.as_slice()))
+    secret(key).ok().map(|secret| (secret, key.selector.clone()))
 }
 
 fn sealed(keys: &Domain, domain: &str, host_name: &str, text: Bytes) -> Bytes {
@@ -192,12 +174,8 @@ fn sealed(keys: &Domain, domain: &str, host_name: &str, text: Bytes) -> Bytes {
 
 fn signed(keys: &Domain, domain: &str, text: Bytes) -> Bytes {
     let mut top = String::new();
-    for key in &keys.signers {
-        let signature = match key {
-            Ready::Rsa(signer) => signer.sign(&text),
-            Ready::Ed25519(signer) => signer.sign(&text),
-        };
-        match signature {
+    for signer in &keys.signers {
+        match signer.sign(&text) {
             Ok(signature) => top += &signature.to_header(),
             Err(error) => tracing::error!("mail of {domain} leaves unsigned: {error}"),
         }

@@ -151,24 +151,25 @@ impl House {
     /// moment later.
     #[track_caller]
     pub fn counts(&self, expected: &[(&str, u64)]) {
-        let wanted: Vec<u64> = expected.iter().map(|(_, number)| *number).collect();
-        let begun = Instant::now();
-        loop {
-            let found: Vec<u64> = expected.iter().map(|(name, _)| self.counter(name)).collect();
-            if found == wanted {
-                return;
-            }
-            assert!(begun.elapsed() < PATIENCE, "{expected:?} but {found:?}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let (names, numbers): (Vec<_>, Vec<_>) = expected.iter().copied().unzip();
+        self.counters_come_to(&names, |found| found == numbers, &format!("{numbers:?}"));
     }
 
     /// The counter reaches the number within [`PATIENCE`].
     #[track_caller]
     pub fn counts_at_least(&self, name: &str, least: u64) {
+        self.counters_come_to(&[name], |found| found[0] >= least, &format!("at least {least}"));
+    }
+
+    #[track_caller]
+    fn counters_come_to(&self, names: &[&str], enough: impl Fn(&[u64]) -> bool, wanted: &str) {
         let begun = Instant::now();
-        while self.counter(name) < least {
-            assert!(begun.elapsed() < PATIENCE, "{name} is {} and not {least}", self.counter(name));
+        loop {
+            let found: Vec<u64> = names.iter().map(|name| self.counter(name)).collect();
+            if enough(&found) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{names:?} are {found:?} and not {wanted}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
