@@ -114,6 +114,24 @@ impl Reservation {
         Ok(Taken { reading, paths })
     }
 
+    /// Puts the registrations of the box that has the group in order: its key on every path that answers,
+    /// the reservation if nobody holds it. Whoever else holds it has won ([`ReservationError::Lost`]).
+    ///
+    /// Unlike a taker, which registers its paths when it has won, it may be writing over all of them: with
+    /// the reservation there again, a path that is not registered yet would have its writes refused.
+    pub fn repair(&mut self, own: Key) -> Result<Taken, ReservationError> {
+        let reading = self.read()?;
+        self.refuse_strangers(&reading)?;
+        if reading.holder.is_none() {
+            for index in 0..self.others.len() {
+                if let Err(error) = self.register_other(index, own) {
+                    tracing::warn!("a path to the array is not registered: {error}");
+                }
+            }
+        }
+        self.take(own, None)
+    }
+
     /// Registers `own` on this one path of a LUN that the box holds through another one, and makes sure
     /// that it still does afterwards: if it has lost it meanwhile the registration is withdrawn.
     pub fn join(&mut self, own: Key) -> Result<(), ReservationError> {

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use array::ReservationError;
+use array::{ReservationError, Taken};
 use cluster::{Order, StepFault};
 use control::GroupPlace;
 use rustix::fs::{Gid, Uid, chown};
@@ -37,14 +37,10 @@ pub fn carry_out(paths: &ArrayPaths, order: &Order) -> Result<(), StepFault> {
     let data = Path::new(group.data_dir);
     match order {
         Order::Fence { key, over } => {
-            match paths.reservation().map_err(StepFault::Failed)?.take(*key, *over) {
-                Ok(taken) => {
-                    paths.registered(&taken.paths);
-                    Ok(())
-                }
-                Err(ReservationError::Lost(_)) => Err(StepFault::RaceLost),
-                Err(error) => Err(failed(&error)),
-            }
+            note_taken(paths, paths.reservation().map_err(StepFault::Failed)?.take(*key, *over))
+        }
+        Order::Repair { key } => {
+            note_taken(paths, paths.reservation().map_err(StepFault::Failed)?.repair(*key))
         }
         Order::Mount { proof } => {
             // What an earlier owner of this box left behind would keep the partition table closed.
@@ -77,5 +73,16 @@ pub fn carry_out(paths: &ArrayPaths, order: &Order) -> Result<(), StepFault> {
         | Order::RestartMail { .. }
         | Order::Withdraw
         | Order::Halt => Err(StepFault::Failed("this order does not concern the array".to_owned())),
+    }
+}
+
+fn note_taken(paths: &ArrayPaths, taken: Result<Taken, ReservationError>) -> Result<(), StepFault> {
+    match taken {
+        Ok(taken) => {
+            paths.registered(&taken.paths);
+            Ok(())
+        }
+        Err(ReservationError::Lost(_)) => Err(StepFault::RaceLost),
+        Err(error) => Err(StepFault::Failed(error.to_string())),
     }
 }

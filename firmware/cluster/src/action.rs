@@ -66,6 +66,13 @@ pub enum Order {
         /// Key of the holder that may be preempted.
         over: Option<u64>,
     },
+    /// Put the owner's registrations in order, on every path: register `key`, reserve if nobody holds the
+    /// reservation, and remove registrations of earlier epochs. [`crate::StepFault::RaceLost`] if
+    /// somebody else holds it.
+    Repair {
+        /// This box's key, with which it has the group.
+        key: Key,
+    },
     /// Mount the group's data.
     Mount {
         /// Proof for it.
@@ -116,7 +123,7 @@ impl Order {
     /// The step this order is.
     pub fn step(&self) -> Step {
         match self {
-            Self::Fence { .. } => Step::Fence,
+            Self::Fence { .. } | Self::Repair { .. } => Step::Fence,
             Self::Mount { .. } => Step::Mount,
             Self::Recover { .. } => Step::Recover,
             Self::Serve { .. } => Step::Serve,

@@ -49,12 +49,14 @@ pub enum Mutant {
     SilenceIgnored,
     /// A step may take for ever.
     StepWithoutBound,
+    /// A reservation that is gone is made again, though another box has it now.
+    TakenBack,
 }
 
 impl Mutant {
     /// All of them.
     #[cfg(feature = "checking")]
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::ProofUnchecked,
         Self::ProofNeverExpires,
         Self::LapseIgnored,
@@ -73,6 +75,7 @@ impl Mutant {
         Self::OwnerSaysStandby,
         Self::SilenceIgnored,
         Self::StepWithoutBound,
+        Self::TakenBack,
     ];
 }
 

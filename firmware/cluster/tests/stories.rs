@@ -27,6 +27,8 @@ struct Scene {
     core: Core,
     now: u64,
     holder: Option<u64>,
+    /// Registrations beside the holder's.
+    registered: Vec<u64>,
     array_answers: bool,
     beats: u32,
     /// Everything the core wanted since the last look, readings and beats apart.
@@ -36,7 +38,15 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let core = Core::new(config(), Time(1_000)).expect("the timings keep the rule");
-        Self { core, now: 1_000, holder: None, array_answers: true, beats: 0, wanted: Vec::new() }
+        Self {
+            core,
+            now: 1_000,
+            holder: None,
+            registered: Vec::new(),
+            array_answers: true,
+            beats: 0,
+            wanted: Vec::new(),
+        }
     }
 
     fn tell(&mut self, event: Event) {
@@ -52,15 +62,15 @@ impl Scene {
             Action::Read { number } if self.array_answers => {
                 let kind = ReservationType::WriteExclusiveRegistrantsOnly;
                 let holder = self.holder.map(|key| Holder { key, kind });
-                let reading =
-                    Reading { started: Time(self.now), keys: self.holder.into_iter().collect(), holder };
+                let keys = self.holder.iter().chain(&self.registered).copied().collect();
+                let reading = Reading { started: Time(self.now), keys, holder };
                 self.tell(Event::Read { number, reading: Some(reading) });
             }
             Action::Read { .. } | Action::Beat { .. } | Action::Prove(_) | Action::Record(_) => {}
             Action::Run { run, order, .. } => {
                 self.wanted.push(action);
                 match order {
-                    Order::Fence { key, .. } => self.holder = Some(key.encode()),
+                    Order::Fence { key, .. } | Order::Repair { key } => self.holder = Some(key.encode()),
                     Order::Unreserve { release: true, .. } => self.holder = None,
                     _ => {}
                 }
@@ -298,4 +308,58 @@ fn timings_that_break_the_rule_are_refused() {
     assert!(matches!(Core::new(watchdog_too_slow, Time(0)), Err(ConfigError::TimingRule { .. })));
     let beat_too_slow = Config { beat_ms: 700, ..config() };
     assert!(matches!(Core::new(beat_too_slow, Time(0)), Err(ConfigError::BeatTooSlow { .. })));
+}
+
+/// Whether the owner makes a reservation again that is gone, and whether it resets.
+fn after_the_array_forgets(scene: &mut Scene) -> (bool, bool) {
+    scene.holder = None;
+    scene.pass(1_000);
+    repaired_or_reset(scene)
+}
+
+fn repaired_or_reset(scene: &Scene) -> (bool, bool) {
+    let repairs = |a: &Action| matches!(a, Action::Run { order: Order::Repair { .. }, .. });
+    (scene.wants(repairs), scene.wants(|a| matches!(a, Action::Reset { .. })))
+}
+
+#[test]
+fn a_reservation_the_array_forgot_is_made_again_on_the_spot() {
+    let mut scene = Scene::serving();
+    assert_eq!(after_the_array_forgets(&mut scene), (true, false));
+    assert_eq!(scene.core.role(), Role::Active);
+    assert!(!scene.wants(|a| *a == Action::Suspend), "its proof was good all the time");
+    scene.pass(5_000);
+    assert_eq!(scene.steps(), [Step::Fence], "once is enough");
+}
+
+#[test]
+fn a_forgotten_reservation_is_left_to_whoever_claims_it_or_has_registered() {
+    let mut scene = Scene::serving();
+    scene.hear(Role::Taking, Ability::Ready, HandOver::None, 0);
+    assert_eq!(after_the_array_forgets(&mut scene), (false, true));
+
+    let mut scene = Scene::serving();
+    scene.registered = vec![Key::new(Node::B, PAIR, 9).encode()];
+    assert_eq!(after_the_array_forgets(&mut scene), (false, true));
+}
+
+#[test]
+fn an_array_that_starts_anew_finds_its_owner_again_if_the_standby_vouches_for_it() {
+    for (vouches, expected) in [(true, (true, false)), (false, (false, true))] {
+        let mut scene = Scene::serving();
+        scene.array_answers = false;
+        scene.pass(3_000);
+        assert!(scene.wants(|a| *a == Action::Suspend));
+        scene.array_answers = true;
+        scene.holder = None;
+        // The reading under way is given up by its age, and another one is made.
+        for _ in 0..3 {
+            if vouches {
+                scene.hear(Role::Standby, Ability::ArrayLost, HandOver::None, 0);
+            }
+            scene.pass(1_000);
+        }
+        assert_eq!(repaired_or_reset(&scene), expected, "vouched for: {vouches}");
+        assert_eq!(scene.wants(|a| *a == Action::Resume), vouches);
+    }
 }

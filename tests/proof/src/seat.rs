@@ -75,6 +75,7 @@ impl OrderKind {
     pub fn of(order: &Order) -> Self {
         match order {
             Order::Fence { key, over } => Self::Fence(*key, *over),
+            Order::Repair { key } => Self::Fence(*key, None),
             Order::Unreserve { release, .. } => Self::Unreserve(*release),
             Order::Mount { proof }
             | Order::Recover { proof }

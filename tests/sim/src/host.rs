@@ -363,6 +363,7 @@ impl Host {
         let begun = job.begun.unwrap_or(now);
         match job.order {
             Order::Fence { key, over } => self.fence(key, over, array),
+            Order::Repair { key } => self.fence(key, None, array),
             Order::Mount { proof } => self.mount(proof, now, clock, array, rng),
             Order::Recover { proof } => self.start_mail(proof, array),
             Order::Serve { .. } => self.wait_for_mail(now, begun),
@@ -533,7 +534,7 @@ fn failed(words: &str) -> Result<(), StepFault> {
 /// How long an order takes at most after it has taken effect, where nothing is slow.
 fn takes_ms(order: &Order) -> u64 {
     match order {
-        Order::Fence { .. } | Order::Unreserve { .. } => 30,
+        Order::Fence { .. } | Order::Repair { .. } | Order::Unreserve { .. } => 30,
         Order::Withdraw => 50,
         Order::Announce { .. } | Order::Unmount { .. } => 200,
         Order::Mount { .. } | Order::Serve { .. } => 400,
@@ -543,12 +544,13 @@ fn takes_ms(order: &Order) -> u64 {
 
 /// Whether one command without its answer does all that the order is about.
 fn takes_effect_unheard(order: &Order) -> bool {
-    matches!(order, Order::Fence { .. } | Order::Unreserve { .. })
+    matches!(order, Order::Fence { .. } | Order::Repair { .. } | Order::Unreserve { .. })
 }
 
 fn needs_array(order: &Order) -> bool {
     match order {
         Order::Fence { .. }
+        | Order::Repair { .. }
         | Order::Mount { .. }
         | Order::Recover { .. }
         | Order::RestartMail { .. }

@@ -3,7 +3,7 @@
 use super::{Core, State};
 use crate::config::LAPSE_MAX_MS;
 use crate::mutant::Mutant;
-use crate::{Action, Beat, Decided, HeldProof, Key, NotHeld, Reading, Step, Time};
+use crate::{Action, Beat, Decided, HeldProof, Key, NotHeld, Reading, Role, Step, Time};
 
 /// The key this box claims with, and the proof that it holds.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +17,8 @@ pub(super) struct Lease {
     pub lapsed_at: Option<Time>,
     /// The reservation is ours but not in order.
     pub wants_repair: bool,
+    /// By the last reading nobody holds it, and nobody else can have held it meanwhile.
+    pub forgotten: bool,
     /// Start and claim of the last challenger, so that each challenges once.
     contested: Option<(u32, u32)>,
 }
@@ -68,6 +70,7 @@ impl Core {
     pub(super) fn put_in_force(&mut self) {
         self.lease.in_force = Some(self.now);
         self.lease.wants_repair = false;
+        self.lease.forgotten = false;
         self.array.due = self.now;
     }
 
@@ -100,19 +103,50 @@ impl Core {
         if reading.started < from {
             return;
         }
+        self.lease.forgotten = false;
         let verified = HeldProof::verify(reading, key, self.config.pair_id, self.now, self.config.lease_ms);
         match verified {
             #[cfg(feature = "checking")]
             Err(wrong) if self.accepts(wrong) => {
                 self.renew(HeldProof::unchecked(reading, key, self.config.lease_ms), out);
             }
+            #[cfg(feature = "checking")]
+            Err(NotHeld::Nobody | NotHeld::Other(_)) if self.takes_back() => {
+                self.lease.forgotten = true;
+                self.lease.wants_repair = true;
+            }
             Ok(proof) => self.renew(proof, out),
             Err(NotHeld::TooOld { .. }) => {}
             Err(NotHeld::EarlierOwner(_)) => self.lease.wants_repair = true,
+            Err(NotHeld::Nobody) if self.may_repair(reading, key) => {
+                self.lease.forgotten = true;
+                self.lease.wants_repair = true;
+            }
             Err(
                 lost @ (NotHeld::Nobody | NotHeld::Other(_) | NotHeld::WrongType(_) | NotHeld::NotRegistered),
             ) => self.lose(lost, out),
         }
+    }
+
+    /// Whether a reservation that is gone may be made again on the spot: the array has forgotten it, or
+    /// somebody cleared it, and the group was with this box all the time.
+    ///
+    /// It was if the last proof is still good. If that has lapsed meanwhile, as while an array starts anew,
+    /// the other box has to say itself that it stands by and knows of no later epoch.
+    fn may_repair(&self, reading: &Reading, own: Key) -> bool {
+        if !matches!(self.state, State::Active(_)) {
+            return false;
+        }
+        let alone = reading.keys.iter().all(|raw| *raw == own.encode());
+        let peer = self.evidence.alive(self.now, self.config.dead_time_ms);
+        let with_this_box = match peer {
+            Some(beat) if self.valid_proof().is_none() => {
+                beat.role == Role::Standby && beat.epoch <= own.epoch()
+            }
+            Some(beat) => !beat.role.claims(),
+            None => self.valid_proof().is_some(),
+        };
+        alone && with_this_box
     }
 
     fn renew(&mut self, proof: HeldProof, out: &mut Vec<Action>) {
@@ -163,13 +197,17 @@ impl Core {
         let earlier = matches!(wrong, NotHeld::EarlierOwner(_)) && self.lacks(Mutant::EarlierOwnersIgnored);
         self.lacks(Mutant::ProofUnchecked) || earlier
     }
+
+    fn takes_back(&self) -> bool {
+        self.lacks(Mutant::TakenBack) && matches!(self.state, State::Active(_))
+    }
 }
 
 #[cfg(any(test, feature = "checking"))]
 impl Lease {
     pub fn digest<H: core::hash::Hasher>(&self, digest: &mut super::digest::Digest<H>) {
-        let Self { key, in_force, proof, lapsed_at, wants_repair, contested } = self;
-        digest.plain((key.is_some(), proof.is_some(), wants_repair, contested.is_some()));
+        let Self { key, in_force, proof, lapsed_at, wants_repair, forgotten, contested } = self;
+        digest.plain((key.is_some(), proof.is_some(), wants_repair, forgotten, contested.is_some()));
         key.iter().for_each(|key| digest.key(key.encode()));
         digest.maybe(*in_force);
         digest.maybe(*lapsed_at);

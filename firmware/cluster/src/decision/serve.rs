@@ -3,6 +3,7 @@
 use super::release::ReleaseWhy;
 use super::{Core, State};
 use crate::config::{HOLD_DOWN_MAX_MS, HOLD_DOWN_MS, MAIL_PROBES_MAX, MAIL_RESTARTS_MAX};
+use crate::mutant::Mutant;
 use crate::situation::Choice;
 use crate::{Action, Decided, Order, Step, StepFault, Time};
 
@@ -76,10 +77,10 @@ impl Core {
     }
 
     pub(super) fn serve(&mut self, out: &mut Vec<Action>) {
+        self.repair_reservation(out);
         if self.lease.lapsed_at.is_some() {
             return;
         }
-        self.repair_reservation(out);
         self.watch_mail(out);
         if !matches!(self.state, State::Active(_)) {
             return;
@@ -89,9 +90,11 @@ impl Core {
         }
     }
 
-    /// Fences again when an earlier owner's key came back, or a path lost its registration.
+    /// Puts the registrations in order when an earlier owner's key came back, a path lost its
+    /// registration, or the array has forgotten the reservation.
     fn repair_reservation(&mut self, out: &mut Vec<Action>) {
-        let Some(proof) = self.valid_proof() else { return };
+        let forgotten = self.lease.forgotten;
+        let Some(key) = self.lease.key.filter(|_| forgotten || self.valid_proof().is_some()) else { return };
         let now = self.now;
         let run = self.runs.wrapping_add(1);
         let State::Active(serving) = &mut self.state else { return };
@@ -102,14 +105,20 @@ impl Core {
         self.lease.wants_repair = false;
         serving.repair = Some((run, now));
         self.runs = run;
-        let order = Order::Fence { key: proof.key(), over: None };
+        let order = if self.lacks(Mutant::TakenBack) {
+            let holder = self.array.last.as_ref().and_then(|reading| reading.holder);
+            Order::Fence { key, over: holder.map(|holder| holder.key) }
+        } else {
+            Order::Repair { key }
+        };
         out.push(Action::Run { run, order, deadline_ms: Step::Fence.deadline_ms() });
-        self.record(
-            Decided::Repair,
-            "the registrations at the array are not in order".to_owned(),
-            Vec::new(),
-            out,
-        );
+        let cause = if forgotten {
+            "nobody holds the reservation at the array any more, which this box did until now: it was \
+             forgotten or cleared, and is made again"
+        } else {
+            "the registrations at the array are not in order"
+        };
+        self.record(Decided::Repair, cause.to_owned(), Vec::new(), out);
     }
 
     fn watch_mail(&mut self, out: &mut Vec<Action>) {
