@@ -10,6 +10,9 @@ pub const GRANT_MS: u64 = 12_000;
 pub const ASK_MS: u64 = 6_000;
 /// How long the second choice waits for the first to take a group nobody owns, in milliseconds.
 pub const YIELD_MS: u64 = 6_000;
+/// How long an owner that offers the group is let alone to make a reservation again that the array
+/// forgot, in milliseconds.
+pub const REPAIR_YIELD_MS: u64 = 2_000;
 /// Between two readings of the reservation while another box owns the group, in milliseconds.
 pub const WATCH_READ_MS: u64 = 1_000;
 /// Age at which a reading no longer tells anything about now, in milliseconds.

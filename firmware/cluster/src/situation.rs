@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use crate::config::{FAIL_BACK_MS, PUBLIC_GRACE_MS, STAY_MS, YIELD_MS};
+use crate::config::{FAIL_BACK_MS, PUBLIC_GRACE_MS, REPAIR_YIELD_MS, STAY_MS, YIELD_MS};
 use crate::{Ability, HandOver, Node, Role};
 
 /// What a box sees at one moment.
@@ -29,6 +29,9 @@ pub struct Situation {
     pub granted: bool,
     /// For how long both boxes have been alive and neither had the group, in milliseconds.
     pub ownerless_ms: u64,
+    /// For how long the other box has had the group with nobody holding the reservation, in milliseconds:
+    /// the array forgot it.
+    pub forgotten_ms: u64,
     /// For how long the public link has been lost, in milliseconds; 0 while it is there.
     pub public_lost_ms: u64,
     /// For how long this box has been active, in milliseconds.
@@ -159,7 +162,12 @@ impl Situation {
 
     fn choose_beside(&self, role: Role, ability: Ability, hand_over: HandOver) -> Choice {
         match role {
-            Role::Active if hand_over == HandOver::Offer && self.ability == Ability::Ready => {
+            // An owner that only has to make its reservation again is given time for that.
+            Role::Active
+                if hand_over == HandOver::Offer
+                    && self.ability == Ability::Ready
+                    && (self.reservation != Reserved::Nobody || self.forgotten_ms >= REPAIR_YIELD_MS) =>
+            {
                 Choice::Take(TakeReason::PeerCannotServe)
             }
             Role::Active | Role::Taking | Role::Releasing => Choice::Stay(Stay::PeerHasIt),

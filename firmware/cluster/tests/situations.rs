@@ -17,6 +17,7 @@ fn standby() -> Situation {
         fail_back: false,
         granted: false,
         ownerless_ms: 0,
+        forgotten_ms: 0,
         public_lost_ms: 0,
         active_ms: 0,
         peer_well_ms: 0,
@@ -114,6 +115,7 @@ fn a_standby_beside_a_living_owner_never_takes() {
 #[test]
 fn a_standby_takes_when_the_owner_let_go_or_is_silent_on_all_media() {
     let with = |role, ability, hand_over| Situation { peer: says(role, ability, hand_over), ..standby() };
+    let offered = with(Role::Active, Ability::ArrayLost, HandOver::Offer);
     judge(
         &[
             (
@@ -126,9 +128,15 @@ fn a_standby_takes_when_the_owner_let_go_or_is_silent_on_all_media() {
                 Situation { peer: PeerSeen::Unclear, ..standby() },
                 stay(Stay::Listening),
             ),
+            ("the owner says that it cannot serve", offered, take(TakeReason::PeerCannotServe)),
             (
-                "the owner says that it cannot serve",
-                with(Role::Active, Ability::ArrayLost, HandOver::Offer),
+                "the array forgot the reservation, and the owner has not made it again yet",
+                Situation { reservation: Reserved::Nobody, ..offered },
+                stay(Stay::PeerHasIt),
+            ),
+            (
+                "the array forgot the reservation, and the owner cannot make it again",
+                Situation { reservation: Reserved::Nobody, forgotten_ms: 2_000, ..offered },
                 take(TakeReason::PeerCannotServe),
             ),
             (

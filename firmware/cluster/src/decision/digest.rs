@@ -144,6 +144,7 @@ impl Core {
             granted_until,
             asking_until,
             ownerless_since,
+            forgotten_since,
             peer_well_since,
             tidied,
             runs: _,
@@ -165,6 +166,7 @@ impl Core {
             granted_until,
             asking_until,
             ownerless_since,
+            forgotten_since,
             peer_well_since,
         ] {
             digest.maybe(*at);

@@ -19,7 +19,7 @@ use crate::config::{
 };
 use crate::evidence::Evidence;
 use crate::mutant::Mutant;
-use crate::situation::PeerSeen;
+use crate::situation::{PeerSeen, Reserved};
 use crate::{
     Ability, Action, Beat, Config, ConfigError, Decided, Event, HandOver, Key, Medium, Node, Phase,
     Preference, Reading, Record, Role, Takeover, Time,
@@ -60,6 +60,7 @@ pub struct Core {
     granted_until: Option<Time>,
     asking_until: Option<Time>,
     ownerless_since: Option<Time>,
+    forgotten_since: Option<Time>,
     peer_well_since: Option<Time>,
     /// The last left-over registration this box tried to take back.
     tidied: Option<Key>,
@@ -123,6 +124,7 @@ impl Core {
             granted_until: None,
             asking_until: None,
             ownerless_since: None,
+            forgotten_since: None,
             peer_well_since: None,
             tidied: None,
             runs: 0,
@@ -252,14 +254,16 @@ impl Core {
 
     /// How long the other box has been a ready standby, and how long nobody has had the group.
     fn watch_peer(&mut self) {
-        let (well, idle) = match self.evidence.alive(self.now, self.config.dead_time_ms) {
-            Some(beat) => (beat.role == Role::Standby && beat.ability == Ability::Ready, !beat.role.claims()),
-            None => (false, false),
-        };
+        let peer = self.evidence.alive(self.now, self.config.dead_time_ms);
+        let well = peer.is_some_and(|beat| beat.role == Role::Standby && beat.ability == Ability::Ready);
+        let idle = peer.is_some_and(|beat| !beat.role.claims());
+        let forgotten =
+            peer.is_some_and(|beat| beat.role == Role::Active) && self.reserved() == Reserved::Nobody;
         let now = self.now;
         let keep = |since: Option<Time>, lasts: bool| if lasts { since.or(Some(now)) } else { None };
         self.peer_well_since = keep(self.peer_well_since, well);
         self.ownerless_since = keep(self.ownerless_since, idle && matches!(self.state, State::Watching));
+        self.forgotten_since = keep(self.forgotten_since, forgotten);
         self.forget_fault();
         self.hold_on();
         for until in

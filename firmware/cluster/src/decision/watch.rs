@@ -66,6 +66,7 @@ impl Core {
             fail_back: self.preference.fail_back,
             granted: self.granted_until.is_some(),
             ownerless_ms: ms(self.ownerless_since),
+            forgotten_ms: ms(self.forgotten_since),
             public_lost_ms: ms(self.public_lost_at),
             active_ms: if let State::Active(serving) = &self.state {
                 self.now.since_ms(serving.since)
