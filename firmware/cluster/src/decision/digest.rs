@@ -145,6 +145,7 @@ impl Core {
             asking_until,
             ownerless_since,
             forgotten_since,
+            offered_since,
             peer_well_since,
             tidied,
             runs: _,
@@ -167,6 +168,7 @@ impl Core {
             asking_until,
             ownerless_since,
             forgotten_since,
+            offered_since,
             peer_well_since,
         ] {
             digest.maybe(*at);

@@ -61,6 +61,8 @@ pub struct Core {
     asking_until: Option<Time>,
     ownerless_since: Option<Time>,
     forgotten_since: Option<Time>,
+    /// Since when the other box has offered what it has.
+    offered_since: Option<Time>,
     peer_well_since: Option<Time>,
     /// The last left-over registration this box tried to take back.
     tidied: Option<Key>,
@@ -125,6 +127,7 @@ impl Core {
             asking_until: None,
             ownerless_since: None,
             forgotten_since: None,
+            offered_since: None,
             peer_well_since: None,
             tidied: None,
             runs: 0,
@@ -257,6 +260,7 @@ impl Core {
         let peer = self.evidence.alive(self.now, self.config.dead_time_ms);
         let well = peer.is_some_and(|beat| beat.role == Role::Standby && beat.ability == Ability::Ready);
         let idle = peer.is_some_and(|beat| !beat.role.claims());
+        let offered = peer.is_some_and(|beat| beat.role == Role::Active && beat.hand_over == HandOver::Offer);
         let forgotten =
             peer.is_some_and(|beat| beat.role == Role::Active) && self.reserved() == Reserved::Nobody;
         let now = self.now;
@@ -264,6 +268,10 @@ impl Core {
         self.peer_well_since = keep(self.peer_well_since, well);
         self.ownerless_since = keep(self.ownerless_since, idle && matches!(self.state, State::Watching));
         self.forgotten_since = keep(self.forgotten_since, forgotten);
+        if offered && self.offered_since.is_none() {
+            self.array.due = self.now;
+        }
+        self.offered_since = keep(self.offered_since, offered);
         self.forget_fault();
         self.hold_on();
         for until in

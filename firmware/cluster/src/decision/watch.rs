@@ -60,7 +60,7 @@ impl Core {
             me: self.config.node,
             ability: self.ability(),
             peer: self.peer_seen(),
-            reservation: self.reserved(),
+            reservation: if self.offer_is_unread() { Reserved::Unread } else { self.reserved() },
             last_owner: self.last_owner,
             preferred: self.preference.owner,
             fail_back: self.preference.fail_back,
@@ -75,6 +75,13 @@ impl Core {
             },
             peer_well_ms: ms(self.peer_well_since),
         }
+    }
+
+    /// Whether the reservation was not read since the other box began to offer the group. Its array may
+    /// be gone for this box just as well; only an answer from after that shows that it is not.
+    fn offer_is_unread(&self) -> bool {
+        let read_at = self.array.last.as_ref().map(|reading| reading.started);
+        self.offered_since.is_some_and(|offered| read_at.is_none_or(|at| at < offered))
     }
 
     /// The other box as seen from here.
