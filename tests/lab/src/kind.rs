@@ -220,15 +220,15 @@ impl Kind {
             | Self::CorruptSystem
             | Self::KillPanel
             | Self::HangPanel
-            | Self::ExhaustPanel => Outcome::Stays,
+            | Self::ExhaustPanel
+            | Self::StrangerClears => Outcome::Stays,
             Self::Reset
             | Self::HangMail
             | Self::KillCluster
             | Self::HangCluster
             | Self::ExhaustCluster
             | Self::SlowArray
-            | Self::ArrayForgets
-            | Self::StrangerClears => Outcome::Serves,
+            | Self::ArrayForgets => Outcome::Serves,
             Self::AddressTaken | Self::ReadOnlyLun | Self::StrangerSteals => Outcome::NeedsHealing,
         }
     }

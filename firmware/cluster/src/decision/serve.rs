@@ -210,6 +210,12 @@ impl Core {
                 if serving.repair.is_some_and(|(repair, _)| repair == run) {
                     serving.repair = None;
                     self.array.due = self.now;
+                    if result.is_ok() && self.lease.forgotten {
+                        // A reading from before does not know it yet.
+                        self.lease.forgotten = false;
+                        self.lease.wants_repair = false;
+                        self.lease.in_force = Some(self.now);
+                    }
                 }
             }
             State::Watching | State::Fenced { .. } => {}
