@@ -24,6 +24,8 @@ use crate::teller::News;
 const LOOP_WAIT: Duration = Duration::from_secs(5);
 /// Between two looks at the status.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Between an order that was refused and the next attempt.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Longest wait for the group to be served by the other box, and for a box that stops to fall silent.
 const SWITCH_LIMIT: Duration = Duration::from_mins(1);
 /// Longest wait for a box to start and be ready.
@@ -191,10 +193,8 @@ impl Run {
         self.step(&format!("waiting until {to} is ready"))?;
         self.wait(SWITCH_LIMIT, &format!("{to} was not ready"), |status| could_serve(status, to, group))?;
         self.step(&format!("switching over to {to}"))?;
-        said(Ok(control(
-            &self.inputs,
-            Request::SwitchOver { to: Some(to.to_owned()), group: group.map(str::to_owned) },
-        )))?;
+        let request = Request::SwitchOver { to: Some(to.to_owned()), group: group.map(str::to_owned) };
+        until_granted(SWITCH_LIMIT, || said(Ok(control(&self.inputs, request.clone()))))?;
         self.wait(SWITCH_LIMIT, &format!("{to} did not serve"), |status| serves(status, to, group))
     }
 }
@@ -218,6 +218,19 @@ fn serves(status: &Status, name: &str, group: Option<&str>) -> bool {
             group.role == Role::Standby && group.holder == name
         }
     })
+}
+
+/// Asks again what is refused, for so long: a group that is changing hands, or a standby that is still
+/// finding out, is a matter of seconds.
+fn until_granted(limit: Duration, mut ask: impl FnMut() -> Result<(), String>) -> Result<(), String> {
+    let end = Instant::now() + limit;
+    loop {
+        match ask() {
+            Err(reason) if Instant::now() < end => info!("asked again: {reason}"),
+            last => return last,
+        }
+        thread::sleep(ASK_AGAIN);
+    }
 }
 
 fn said(answer: Result<Say, String>) -> Result<(), String> {
@@ -303,5 +316,14 @@ mod tests {
         assert_eq!(sentence, "it went as it should; served again to b in 812 ms, to a in 790 ms");
         let failed = Operation { fault: Some("no".to_owned()), ..Operation::default() };
         assert_eq!(operations.take(failed).unwrap(), "it failed: no");
+    }
+
+    #[test]
+    fn what_is_refused_for_a_moment_is_asked_again_and_what_stays_refused_is_told() {
+        let mut answers = vec![Ok(()), Err("changing hands".to_owned())];
+        assert_eq!(until_granted(SWITCH_LIMIT, || answers.pop().unwrap()), Ok(()));
+        assert!(answers.is_empty());
+        let never = until_granted(Duration::ZERO, || Err("no".to_owned()));
+        assert_eq!(never, Err("no".to_owned()));
     }
 }

@@ -229,6 +229,21 @@ fn a_switch_over_releases_in_reverse_order_and_leaves_the_group_to_the_other_box
 }
 
 #[test]
+fn a_group_that_is_on_its_way_is_not_told_as_nobodys() {
+    for to in [Node::A, Node::B] {
+        let mut scene = Scene::new();
+        // Otherwise it would take what nobody has.
+        assert_eq!(scene.command(Command::Maintenance { on: true }), Ok(()));
+        for role in [Role::Taking, Role::Releasing] {
+            scene.hear(role, Ability::Ready, HandOver::None, 9);
+            assert_eq!(scene.command(Command::SwitchOver { to }), Err(Refusal::Busy), "{role}");
+        }
+        scene.hear(Role::Undecided, Ability::Unknown, HandOver::None, 0);
+        assert_eq!(scene.command(Command::SwitchOver { to }), Err(Refusal::NoOwner));
+    }
+}
+
+#[test]
 fn a_box_that_goes_down_beside_a_silent_one_keeps_the_reservation() {
     let mut scene = Scene::serving();
     assert_eq!(scene.command(Command::Stop), Ok(()));

@@ -27,7 +27,7 @@ impl Core {
             (State::Taking(_) | State::Releasing(_) | State::Fenced { .. }, _) => Err(Refusal::Busy),
             (_, PeerSeen::Unclear | PeerSeen::Silent) => Err(Refusal::PeerNotHeard),
             (State::Watching, PeerSeen::Alive { role: Role::Active, .. }) => Ok(()),
-            (State::Watching, PeerSeen::Alive { .. }) => Err(Refusal::NoOwner),
+            (State::Watching, PeerSeen::Alive { role, .. }) => Err(unowned(role)),
             (State::Active(_), PeerSeen::Alive { role: Role::Standby, ability: Ability::Ready, .. }) => {
                 self.start_release(ReleaseWhy::HandOver(reason), reason.to_string(), out);
                 Ok(())
@@ -56,7 +56,7 @@ impl Core {
                 Ok(())
             }
             (State::Watching, _) if begun_again => Ok(()),
-            (State::Watching, PeerSeen::Alive { .. }) => Err(Refusal::NoOwner),
+            (State::Watching, PeerSeen::Alive { role, .. }) => Err(unowned(role)),
             (State::Watching, PeerSeen::Unclear | PeerSeen::Silent) => Err(Refusal::PeerNotHeard),
         }
     }
@@ -103,4 +103,9 @@ impl Core {
             State::Releasing(release) => release.why = why,
         }
     }
+}
+
+/// Why a group that the other box, in this role, does not serve cannot change hands.
+fn unowned(role: Role) -> Refusal {
+    if role.claims() { Refusal::Busy } else { Refusal::NoOwner }
 }
