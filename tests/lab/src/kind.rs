@@ -49,7 +49,7 @@ pub enum Kind {
     StallArray,
     /// Commands reach the array and take effect, but no answer comes back.
     HalfOpenPath,
-    /// Each command to the array takes a third of a second.
+    /// Each command to the array takes 50 ms more.
     SlowArray,
     /// What this box reads from the array comes back as a medium error.
     UnreadableArray,

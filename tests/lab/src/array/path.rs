@@ -4,17 +4,19 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::pdu::{self, CHECK_CONDITION, COMMAND, Pdu, Sense};
 use super::record::{Entry, Record, What, now_us};
 use super::{PORTAL_PORT, TARGET_ADDRESS};
 use crate::error::{Doing, Result};
 
-/// What a command takes longer on a slow path; they wait for one another.
+/// What each command takes longer on a slow path, beside the others that are under way.
 const SLOW_BY: Duration = Duration::from_millis(50);
+/// Commands that are under way on a slow path at most; more wait in the connection.
+const SLOW_MAX: usize = 256;
 /// Pause of a connection to a target that is not there.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
@@ -129,20 +131,21 @@ impl ArrayPath {
 
     fn carry_commands(
         &self,
-        mut from: TcpStream,
+        from: TcpStream,
         mut to: &TcpStream,
         commands: &Commands,
         healed: u64,
     ) -> io::Result<()> {
-        while let Some(mut pdu) = Pdu::read(&mut from)? {
-            let trouble = self.wait_while_stalled();
+        for (arrived, mut pdu) in arrivals(from) {
+            let mut trouble = self.wait_while_stalled();
+            if trouble.slow {
+                thread::sleep(SLOW_BY.saturating_sub(arrived.elapsed()));
+                trouble = self.wait_while_stalled();
+            }
             if trouble.healed != healed {
                 return Ok(());
             }
             if pdu.opcode() == COMMAND {
-                if trouble.slow {
-                    thread::sleep(SLOW_BY);
-                }
                 let what = What::of(pdu.cdb(), pdu.data());
                 let pretend = misdirect(&mut pdu, trouble);
                 // A misdirected command changes nothing.
@@ -228,6 +231,19 @@ impl ArrayPath {
     fn trouble(&self) -> MutexGuard<'_, Trouble> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What comes from the initiator, and when, in order: a slow command holds no other one up.
+fn arrivals(mut from: TcpStream) -> mpsc::Receiver<(Instant, Pdu)> {
+    let (sender, arrivals) = mpsc::sync_channel(SLOW_MAX);
+    thread::spawn(move || {
+        while let Ok(Some(pdu)) = Pdu::read(&mut from) {
+            if sender.send((Instant::now(), pdu)).is_err() {
+                return;
+            }
+        }
+    });
+    arrivals
 }
 
 /// Sends a command that must fail to a block that no LUN has, so that the target itself answers with
