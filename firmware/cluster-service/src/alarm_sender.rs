@@ -197,11 +197,12 @@ impl Desk {
                 if self.serving {
                     return letter::deliver_here(&letter);
                 }
-                match self.link.ask(&Ask::Letter(letter))? {
-                    Say::Done => Ok(()),
-                    Say::Refused(reason) => Err(reason),
-                    Say::Report(_) => Err("the other box gave an answer of another kind".to_owned()),
-                }
+                let there = match self.link.ask(&Ask::Letter(letter.clone())) {
+                    Ok(Say::Done) => Ok(()),
+                    Ok(Say::Refused(reason)) | Err(reason) => Err(reason),
+                    Ok(Say::Report(_)) => Err("the other box gave an answer of another kind".to_owned()),
+                };
+                there.or_else(|reason| letter::deliver_by_another(&letter).map_err(|_| reason))
             }
             Place::Syslog(place) => {
                 let place = place.parse().map_err(|error: settings::TellingError| error.to_string())?;

@@ -36,15 +36,19 @@ impl Exposition {
         Family { text: &mut self.text, name }
     }
 
-    /// A histogram; bounds and sum in microseconds, shown in seconds.
-    pub fn histogram(&mut self, name: &str, help: &str, histogram: &control::mail::Histogram) {
+    /// A histogram of each group; bounds and sum in microseconds, shown in seconds.
+    pub fn histograms(&mut self, name: &str, help: &str, groups: &[(&str, &control::mail::Histogram)]) {
         self.head("histogram", name, help);
-        for (bound_us, count) in &histogram.buckets {
-            let _ = writeln!(self.text, "{name}_bucket{{le=\"{}\"}} {count}", seconds(*bound_us));
+        for (group, histogram) in groups {
+            for (bound_us, count) in &histogram.buckets {
+                let le = seconds(*bound_us);
+                let _ = writeln!(self.text, "{name}_bucket{{group=\"{group}\",le=\"{le}\"}} {count}");
+            }
+            let (sum, count) = (seconds(histogram.sum_us), histogram.count);
+            let _ = writeln!(self.text, "{name}_bucket{{group=\"{group}\",le=\"+Inf\"}} {count}");
+            let _ = writeln!(self.text, "{name}_sum{{group=\"{group}\"}} {sum}");
+            let _ = writeln!(self.text, "{name}_count{{group=\"{group}\"}} {count}");
         }
-        let _ = writeln!(self.text, "{name}_bucket{{le=\"+Inf\"}} {}", histogram.count);
-        let _ = writeln!(self.text, "{name}_sum {}", seconds(histogram.sum_us));
-        let _ = writeln!(self.text, "{name}_count {}", histogram.count);
     }
 
     /// Everything written.

@@ -21,6 +21,7 @@ mod group;
 mod group_orders;
 mod input;
 mod letter;
+mod mail_metrics;
 mod mail_service;
 mod mail_watch;
 mod media;

@@ -10,6 +10,7 @@ use control::mail::Figures;
 
 use crate::exposition::Kind::{Counter, Gauge};
 use crate::exposition::{Exposition, ms_as_seconds};
+use crate::mail_metrics::about_mail;
 
 /// Everything a scrape shows.
 #[derive(Debug)]
@@ -18,8 +19,8 @@ pub struct Scene<'a> {
     pub status: &'a Status,
     /// Decisions of both boxes.
     pub records: &'a [Record],
-    /// The mail service, while it runs here.
-    pub mail: Option<&'a Figures>,
+    /// The mail services that run here, by the name of their group.
+    pub mail: &'a [(&'static str, Figures)],
     /// The box itself.
     pub machine: &'a Machine,
 }
@@ -72,9 +73,7 @@ pub fn render(scene: &Scene<'_>) -> String {
     about_media(scene.status, &mut page);
     about_takeovers(scene.records, &mut page);
     about_readiness(scene.status, &mut page);
-    if let Some(mail) = scene.mail {
-        about_mail(mail, &mut page);
-    }
+    about_mail(scene.mail, &mut page);
     page.finish()
 }
 
@@ -203,32 +202,33 @@ fn cause_label(record: &Record) -> &str {
 }
 
 fn about_takeovers(records: &[Record], page: &mut Exposition) {
-    let mut causes: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    let mut causes: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
     for record in records.iter().filter(|record| record.decision == "taken") {
-        *causes.entry((&record.box_name, cause_label(record))).or_default() += 1;
+        *causes.entry((&record.box_name, &record.group, cause_label(record))).or_default() += 1;
     }
     let mut family = page.family(
         Gauge,
         "twinmail_takeovers_recorded",
         "Takes among the kept decisions of both boxes, by cause.",
     );
-    for ((name, cause), count) in causes {
-        family.sample(&[("box", name), ("cause", cause)], count);
+    for ((name, group, cause), count) in causes {
+        family.sample(&[("box", name), ("group", group), ("cause", cause)], count);
     }
-    // Of each box the newest finished sequence of each kind.
-    let newest: BTreeMap<_, _> = records
+    // Of each box and group the newest finished sequence of each kind.
+    let newest: BTreeMap<(&str, &str, &str), _> = records
         .iter()
         .filter(|record| !record.phases.is_empty())
-        .map(|record| ((record.box_name.as_str(), record.decision.as_str()), record))
+        .map(|record| ((&*record.box_name, &*record.group, &*record.decision), record))
         .collect();
     let mut family = page.family(
         Gauge,
         "twinmail_phase_seconds",
         "What each phase of the newest sequence of a kind took.",
     );
-    for ((name, decision), record) in &newest {
+    for ((name, group, decision), record) in &newest {
         for phase in &record.phases {
-            let labels = [("box", *name), ("sequence", *decision), ("phase", phase.step.as_str())];
+            let labels =
+                [("box", *name), ("group", *group), ("sequence", *decision), ("phase", phase.step.as_str())];
             family.sample(&labels, ms_as_seconds(phase.ms));
         }
     }
@@ -237,8 +237,11 @@ fn about_takeovers(records: &[Record], page: &mut Exposition) {
         "twinmail_sequence_timestamp_seconds",
         "When the newest sequence of a kind was finished.",
     );
-    for ((name, decision), record) in &newest {
-        family.sample(&[("box", *name), ("sequence", *decision)], ms_as_seconds(record.unix_ms));
+    for ((name, group, decision), record) in &newest {
+        family.sample(
+            &[("box", *name), ("group", *group), ("sequence", *decision)],
+            ms_as_seconds(record.unix_ms),
+        );
     }
 }
 
@@ -261,102 +264,5 @@ fn about_readiness(status: &Status, page: &mut Exposition) {
     let mut family = page.family(Gauge, "twinmail_takeover_check", "What the standby looks at; 1 is good.");
     for check in &readiness.checks {
         family.sample(&[("check", &check.name)], u8::from(check.good));
-    }
-}
-
-fn about_mail(mail: &Figures, page: &mut Exposition) {
-    page.one(
-        Gauge,
-        "twinmail_mail_uptime_seconds",
-        "Time since the mail service's start.",
-        ms_as_seconds(mail.uptime_ms),
-    );
-    let mut family = page.family(Gauge, "twinmail_mail_sessions", "Sessions under way.");
-    for (protocol, count) in &mail.sessions {
-        family.sample(&[("protocol", protocol)], count);
-    }
-    let counter = |name: &str| mail.counters.get(name).copied().unwrap_or(0);
-    let mut family = page.family(Counter, "twinmail_mail_connections_total", "Connections by protocol.");
-    for protocol in ["smtp", "imap", "pop3"] {
-        family.sample(&[("protocol", protocol)], counter(&format!("connections_{protocol}")));
-    }
-    page.one(Counter, "twinmail_mail_accepted_total", "Messages confirmed.", counter("messages_received"));
-    page.one(Counter, "twinmail_mail_accepted_bytes_total", "Octets of them.", counter("bytes_received"));
-    let mut family = page.family(
-        Counter,
-        "twinmail_mail_rejected_total",
-        "Senders, recipients and messages refused, by class of code.",
-    );
-    for (class, name) in [("4xx", "refused_for_now"), ("5xx", "refused_for_good")] {
-        family.sample(&[("class", class)], counter(name));
-    }
-    let mut family = page.family(Counter, "twinmail_mail_logins_total", "Logins by result.");
-    for (result, name) in [
-        ("ok", "logins"),
-        ("failed", "login_failures"),
-        ("not_allowed", "logins_not_allowed"),
-        ("paused", "logins_paused"),
-        ("turned_away", "logins_turned_away"),
-    ] {
-        family.sample(&[("result", result)], counter(name));
-    }
-    let mut family = page.family(
-        Counter,
-        "twinmail_mail_sent_recipients_total",
-        "Recipients elsewhere, by what became of a try.",
-    );
-    for (result, name) in [("sent", "sent"), ("deferred", "deferred"), ("failed", "failed")] {
-        family.sample(&[("result", result)], counter(name));
-    }
-    page.one(
-        Gauge,
-        "twinmail_mail_queue_recipients",
-        "Recipients that wait in the queue.",
-        mail.queue_recipients,
-    );
-    page.one(Gauge, "twinmail_mail_queue_held", "Of them, those that are held.", mail.queue_held);
-    page.histogram("twinmail_store_commit_seconds", "Commits of the store, synced.", &mail.commits);
-    page.one(
-        Gauge,
-        "twinmail_store_disk_full",
-        "Whether what grows is refused for lack of space.",
-        u8::from(mail.disk_full),
-    );
-    page.maybe(
-        Gauge,
-        "twinmail_store_free_bytes",
-        "Free space of the store's file system.",
-        mail.disk_bytes.map(|b| b.0),
-    );
-    page.maybe(
-        Gauge,
-        "twinmail_store_size_bytes",
-        "Size of the store's file system.",
-        mail.disk_bytes.map(|b| b.1),
-    );
-    let known = [
-        "connections_smtp",
-        "connections_imap",
-        "connections_pop3",
-        "ended_smtp",
-        "ended_imap",
-        "ended_pop3",
-        "messages_received",
-        "bytes_received",
-        "refused_for_now",
-        "refused_for_good",
-        "logins",
-        "login_failures",
-        "logins_not_allowed",
-        "logins_paused",
-        "logins_turned_away",
-        "sent",
-        "deferred",
-        "failed",
-    ];
-    let mut family =
-        page.family(Counter, "twinmail_mail_events_total", "Everything else the mail service counts.");
-    for (name, count) in mail.counters.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
-        family.sample(&[("event", name)], count);
     }
 }

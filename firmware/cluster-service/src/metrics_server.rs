@@ -7,6 +7,7 @@ use std::sync::PoisonError;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use control::GroupPlace;
 use control::cluster::{Record, Reply, Request, Status};
 use control::mail;
 use control::wire;
@@ -139,13 +140,9 @@ impl Source {
     fn page(&self) -> Option<String> {
         let status = self.status()?;
         let records = self.records()?;
-        let figures = match wire::call(Path::new(control::MAIL_SOCKET), &mail::Request::Figures, ANSWER_WAIT)
-        {
-            Ok(mail::Reply::Figures(figures)) => Some(figures),
-            _ => None,
-        };
+        let mail = figures(&status);
         let machine = Machine::read(Path::new("/"));
-        let scene = Scene { status: &status, records: &records, mail: figures.as_ref(), machine: &machine };
+        let scene = Scene { status: &status, records: &records, mail: &mail, machine: &machine };
         Some(render(&scene))
     }
 
@@ -166,6 +163,20 @@ impl Source {
         self.inputs.send_timeout(Input::Asked(Asked { request, answer }), ANSWER_WAIT).ok()?;
         answered.recv_timeout(ANSWER_WAIT).ok()
     }
+}
+
+/// What every mail service counts that runs here.
+fn figures(status: &Status) -> Vec<(&'static str, mail::Figures)> {
+    let places = status.groups.iter().filter_map(|group| control::group_named(&group.name));
+    let ask = |place: &'static GroupPlace| match wire::call(
+        Path::new(place.socket),
+        &mail::Request::Figures,
+        ANSWER_WAIT,
+    ) {
+        Ok(mail::Reply::Figures(figures)) => Some((place.name, figures)),
+        _ => None,
+    };
+    places.filter_map(ask).collect()
 }
 
 #[cfg(test)]
@@ -334,12 +345,16 @@ mod tests {
         let machine = Machine::read(Path::new("/"));
         assert!(machine.load.is_some() && machine.memory_bytes.is_some());
         let status = status();
-        let page = render(&Scene { status: &status, records: &[], mail: Some(&figures), machine: &machine });
+        let groups = [("mail", figures.clone()), ("mail-2", figures)];
+        let page = render(&Scene { status: &status, records: &[], mail: &groups, machine: &machine });
         check_page(&page);
-        assert!(page.contains("twinmail_store_commit_seconds_bucket{le=\"0.001\"} 3\n"), "{page}");
-        assert!(page.contains("twinmail_store_commit_seconds_bucket{le=\"+Inf\"} 4\n"));
-        assert!(page.contains("twinmail_mail_accepted_total 5\n"));
-        assert!(page.contains("twinmail_mail_events_total{event=\"junked\"} 2\n"));
+        assert!(
+            page.contains("twinmail_store_commit_seconds_bucket{group=\"mail\",le=\"0.001\"} 3\n"),
+            "{page}"
+        );
+        assert!(page.contains("twinmail_store_commit_seconds_bucket{group=\"mail-2\",le=\"+Inf\"} 4\n"));
+        assert!(page.contains("twinmail_mail_accepted_total{group=\"mail-2\"} 5\n"));
+        assert!(page.contains("twinmail_mail_events_total{group=\"mail\",event=\"junked\"} 2\n"));
         assert!(!page.contains("event=\"logins\""));
     }
 }

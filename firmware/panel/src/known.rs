@@ -1,6 +1,6 @@
 //! What the panel knows: the newest answers of the services.
 
-use control::cluster::{Group, Lun, Record, Role, SetupState, Status};
+use control::cluster::{Lun, Record, Role, SetupState, Status};
 use control::init::LogLine;
 
 use crate::lcd::driver::Health;
@@ -73,19 +73,15 @@ impl Known {
         }
     }
 
-    /// The first service group.
-    pub fn group(&self) -> Option<&Group> {
-        self.status.as_ref()?.groups.first()
-    }
-
     /// Name of the box; empty before set-up.
     pub fn box_name(&self) -> &str {
         self.status.as_ref().map_or("", |status| &status.box_name)
     }
 
-    /// Whether this box serves the group or is about to.
+    /// Whether this box serves a group or is about to.
     pub fn active(&self) -> bool {
-        self.group().is_some_and(|group| matches!(group.role, Role::Active | Role::Taking))
+        let groups = self.status.iter().flat_map(|status| &status.groups);
+        groups.into_iter().any(|group| matches!(group.role, Role::Active | Role::Taking))
     }
 
     /// The box a switch-over leads to: the other one where this one serves, else this one.

@@ -61,6 +61,43 @@ fn the_home_page_fits_every_glass() {
 }
 
 #[test]
+fn two_groups_take_turns_and_each_is_named() {
+    let mut status = status();
+    let mut second = status.groups[0].clone();
+    second.name = "mail-2".into();
+    second.role = Role::Standby;
+    second.epoch = 3;
+    second.addresses = vec!["10.77.0.20/24".into()];
+    second.addresses_here = false;
+    status.groups.push(second);
+    let mut known = Known::default();
+    known.learn(&News::Status(Box::new(status)));
+    let mut glass = Glass::new(20, 4);
+    assert_eq!(rows(&glass, &known, 0)[..2], ["mail-a      1 ACTIVE", "10.77.0.10"]);
+    assert_eq!(
+        rows(&glass, &known, 3_000)[..3],
+        ["mail-a     2 STANDBY", "10.77.0.20", "mail-b ok       ep 3"]
+    );
+    // One group's windows are shown before the next group's.
+    let small = Glass::new(16, 2);
+    assert_eq!(rows(&small, &known, 6_000), ["mail-a  1 ACTIVE", "All is well"]);
+    assert_eq!(rows(&small, &known, 9_000), ["mail-a 2 STANDBY", "10.77.0.20"]);
+    assert_eq!(glass.face(&known, 0).lamps[0], Lamp::GREEN, "one of them is served here");
+    glass.key(LcdKey::Down, &known, 0);
+    let pages: Vec<_> = [0, 3_000].iter().flat_map(|now_ms| rows(&glass, &known, *now_ms)).collect();
+    let expected = [
+        "[mail]",
+        "Answered here:",
+        "10.77.0.10/24",
+        "fd77::10/64",
+        "[mail-2]",
+        "Not answered here:",
+        "10.77.0.20/24",
+    ];
+    assert_eq!(pages, expected);
+}
+
+#[test]
 fn pages_turn_with_the_keys() {
     let known = troubled();
     let mut glass = Glass::new(20, 4);

@@ -12,6 +12,8 @@ use crate::known::Known;
 
 /// How long each of several things stands in one place.
 const ROTATE_MS: u64 = 3_000;
+/// Windows of the home page on a glass of two rows: address, peer, alarms.
+const HOME_WINDOWS: u64 = 3;
 /// How long a result stays.
 const NOTE_MS: u64 = 5_000;
 /// Without a key for so long, the home page comes back.
@@ -122,15 +124,12 @@ impl Glass {
     }
 
     fn page(&self, page: Page, status: &Status, known: &Known, now_ms: u64) -> Vec<String> {
-        match (page, status.groups.first()) {
-            (Page::Home, _) => self.home(status, known, now_ms),
-            (Page::Addresses, Some(group)) => addresses(group),
-            (Page::Media, _) => {
-                status.media.iter().map(|m| medium_line(&m.name, m.state, m.age_ms)).collect()
-            }
-            (Page::Takeover, Some(group)) => takeover(group, self.columns),
-            (Page::Addresses | Page::Takeover, None) => vec!["No service group".to_owned()],
-            (Page::Alarms, _) => {
+        match page {
+            Page::Home => self.home(status, known, now_ms),
+            Page::Addresses => of_each_group(status, addresses),
+            Page::Media => status.media.iter().map(|m| medium_line(&m.name, m.state, m.age_ms)).collect(),
+            Page::Takeover => of_each_group(status, |group| takeover(group, self.columns)),
+            Page::Alarms => {
                 let alarms = all_alarms(status, known);
                 if alarms.is_empty() {
                     return vec!["No alarms".to_owned()];
@@ -140,12 +139,21 @@ impl Glass {
         }
     }
 
-    /// Name and role first; on a glass of two rows the rest takes turns in the second.
+    /// Name and role first; on a glass of two rows the rest takes turns in the second. Several groups
+    /// take turns, each with its number before its role.
     fn home(&self, status: &Status, known: &Known, now_ms: u64) -> Vec<String> {
-        let group = status.groups.first();
+        let count = status.groups.len();
+        // On two rows every window is of the same group, so they turn when all of it was shown.
+        let windows = if self.rows >= 4 { 1 } else { HOME_WINDOWS };
+        let turn = (now_ms / (ROTATE_MS * windows)) as usize % count.max(1);
+        let group = status.groups.get(turn);
         let role = group.map_or("NO GROUP", |group| role_word(group.role));
-        let role = if known.cluster_silent { "NO CLUSTER" } else { role };
-        let head = apart(&status.box_name, role, self.columns);
+        let role = match (known.cluster_silent, count) {
+            (true, _) => "NO CLUSTER".to_owned(),
+            (false, 0 | 1) => role.to_owned(),
+            (false, _) => format!("{} {role}", turn + 1),
+        };
+        let head = apart(&status.box_name, &role, self.columns);
         let address = group.and_then(|group| group.addresses.first());
         let address = address.map_or("", |address| address.split('/').next().unwrap_or_default());
         let epoch = group.map(|group| format!("ep {}", group.epoch)).unwrap_or_default();
@@ -197,6 +205,16 @@ fn waiting(known: &Known, columns: usize) -> Vec<String> {
         (None, false) => "Twinmail is starting",
     };
     wrap(text, columns)
+}
+
+/// What `show` says of each group, under its name where there are several.
+fn of_each_group(status: &Status, show: impl Fn(&Group) -> Vec<String>) -> Vec<String> {
+    if status.groups.is_empty() {
+        return vec!["No service group".to_owned()];
+    }
+    let several = status.groups.len() > 1;
+    let named = |group: &Group| several.then(|| format!("[{}]", group.name)).into_iter().chain(show(group));
+    status.groups.iter().flat_map(|group| named(group).collect::<Vec<_>>()).collect()
 }
 
 fn addresses(group: &Group) -> Vec<String> {
@@ -254,13 +272,14 @@ fn all_alarms(status: &Status, known: &Known) -> Vec<String> {
 
 fn lamps(known: &Known) -> [Lamp; 4] {
     let Some(status) = &known.status else { return [Lamp::AMBER, Lamp::OFF, Lamp::OFF, Lamp::OFF] };
-    let role = match status.groups.first().map(|group| group.role) {
-        _ if known.cluster_silent => Lamp::RED,
-        Some(Role::Active) => Lamp::GREEN,
-        Some(Role::Starting | Role::Standby | Role::Taking | Role::Releasing | Role::Maintenance) => {
-            Lamp::AMBER
-        }
-        Some(Role::Undecided | Role::Fenced) | None => Lamp::RED,
+    let is_any = |roles: &[Role]| status.groups.iter().any(|group| roles.contains(&group.role));
+    let role = if known.cluster_silent || status.groups.is_empty() || is_any(&[Role::Undecided, Role::Fenced])
+    {
+        Lamp::RED
+    } else if is_any(&[Role::Active]) {
+        Lamp::GREEN
+    } else {
+        Lamp::AMBER
     };
     let alarms = if status.alarms.is_empty() { Lamp::OFF } else { Lamp::AMBER };
     let peer = match (status.peer.box_name.is_empty(), status.peer.alive, status.peer.ready) {
@@ -269,7 +288,7 @@ fn lamps(known: &Known) -> [Lamp; 4] {
         (false, true, false) => Lamp::AMBER,
         (false, true, true) => Lamp::GREEN,
     };
-    let here = status.groups.first().is_some_and(|group| group.addresses_here);
+    let here = status.groups.iter().any(|group| group.addresses_here);
     [role, alarms, peer, if here { Lamp::GREEN } else { Lamp::OFF }]
 }
 
