@@ -84,7 +84,7 @@ async fn sort_can_return_what_search_can() {
         ("ALL COUNT", " ALL 2,4,3,1,5 COUNT 5"),
         ("PARTIAL 2:3", " PARTIAL (2:3 4,3)"),
         ("PARTIAL -1:-2", " PARTIAL (-1:-2 1,5)"),
-        ("PARTIAL 9:8", " PARTIAL (8:9 NIL)"),
+        ("PARTIAL 9:8", " PARTIAL (9:8 NIL)"),
     ] {
         let answer = client.ok(&format!("SORT RETURN ({returns}) (SUBJECT) UTF-8 ALL")).await;
         assert_eq!(answer.untagged, [format!("* ESEARCH (TAG \"{}\"){expected}", client.last_tag())]);
@@ -147,7 +147,7 @@ async fn pages_of_a_search() {
     let (_service, mut client) = mixed().await;
     for (returns, expected) in [
         ("PARTIAL 1:2", " UID PARTIAL (1:2 1:2)"),
-        ("PARTIAL 4:2", " UID PARTIAL (2:4 2:4)"),
+        ("PARTIAL 4:2", " UID PARTIAL (4:2 2:4)"),
         ("PARTIAL 4:9", " UID PARTIAL (4:9 4:5)"),
         ("PARTIAL -2:-1 COUNT", " UID PARTIAL (-1:-2 4:5) COUNT 5"),
         ("PARTIAL 6:7 MAX", " UID MAX 5 PARTIAL (6:7 NIL)"),

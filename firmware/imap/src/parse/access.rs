@@ -60,6 +60,13 @@ pub enum MetadataCommand {
     Set(Vec<(String, Option<Bytes>)>),
 }
 
+/// Options of GETMETADATA.
+#[derive(Default)]
+struct GetOptions {
+    max_bytes: Option<u64>,
+    depth: MetadataDepth,
+}
+
 impl Cursor<'_> {
     /// The family of this module; `None` for another word.
     pub(super) fn access_command(&mut self, word: &str, uid: bool) -> Result<Option<Command>, Fault> {
@@ -107,54 +114,65 @@ impl Cursor<'_> {
     }
 
     fn get_metadata(&mut self) -> Result<Command, Fault> {
-        let (mut max_bytes, mut depth) = (None, MetadataDepth::default());
         self.space()?;
+        let mut options = GetOptions::default();
         if self.peek() == Some(b'(') {
-            self.options(|cursor| {
-                match cursor.atom()?.to_ascii_uppercase().as_str() {
-                    "MAXSIZE" => {
-                        cursor.space()?;
-                        max_bytes = Some(cursor.number()?);
-                    }
-                    "DEPTH" => {
-                        cursor.space()?;
-                        depth = match cursor.atom()?.to_ascii_uppercase().as_str() {
-                            "0" => MetadataDepth::Zero,
-                            "1" => MetadataDepth::One,
-                            "INFINITY" => MetadataDepth::Infinity,
-                            _ => return Err(Fault::Syntax("DEPTH is 0, 1 or infinity")),
-                        };
-                    }
-                    _ => return Err(Fault::Syntax("no such option of GETMETADATA")),
-                }
-                Ok(())
-            })?;
+            self.get_options(&mut options)?;
             self.space()?;
         }
         let mailbox = self.mailbox()?;
         self.space()?;
+        // The grammar has the options before the mailbox, the examples of RFC 5464 behind it.
+        if self.peek() == Some(b'(') && !self.rest().starts_with(b"(/") && !self.rest().starts_with(b"(\"") {
+            self.get_options(&mut options)?;
+            self.space()?;
+        }
         let entries = self.entry_names()?;
+        let GetOptions { max_bytes, depth } = options;
         Ok(Command::Metadata { mailbox, command: MetadataCommand::Get { max_bytes, depth, entries } })
+    }
+
+    fn get_options(&mut self, options: &mut GetOptions) -> Result<(), Fault> {
+        self.options(|cursor| {
+            match cursor.atom()?.to_ascii_uppercase().as_str() {
+                "MAXSIZE" => {
+                    cursor.space()?;
+                    options.max_bytes = Some(cursor.number()?);
+                }
+                "DEPTH" => {
+                    cursor.space()?;
+                    options.depth = match cursor.atom()?.to_ascii_uppercase().as_str() {
+                        "0" => MetadataDepth::Zero,
+                        "1" => MetadataDepth::One,
+                        "INFINITY" => MetadataDepth::Infinity,
+                        _ => return Err(Fault::Syntax("DEPTH is 0, 1 or infinity")),
+                    };
+                }
+                _ => return Err(Fault::Syntax("no such option of GETMETADATA")),
+            }
+            Ok(())
+        })
     }
 
     /// One entry name, or several in parentheses.
     pub(super) fn entry_names(&mut self) -> Result<Vec<String>, Fault> {
         if self.peek() != Some(b'(') {
-            return Ok(vec![self.entry_name()?]);
+            return Ok(vec![self.asked_name()?]);
         }
         let mut names = Vec::new();
         self.options(|cursor| {
-            names.push(cursor.entry_name()?);
+            names.push(cursor.asked_name()?);
             Ok(())
         })?;
         if names.is_empty() { Err(Fault::Syntax("no annotation is named")) } else { Ok(names) }
     }
 
-    fn entry_name(&mut self) -> Result<String, Fault> {
+    /// The name of an entry to read: the roots above all entries, too, which DEPTH makes sense of.
+    fn asked_name(&mut self) -> Result<String, Fault> {
         let name = self.astring()?;
-        let bad = Fault::Syntax("the name of an annotation begins with /private/ or /shared/");
-        let name = std::str::from_utf8(&name).ok().and_then(store::metadata_name);
-        name.ok_or(bad)
+        let root =
+            ["/private", "/shared"].into_iter().find(|root| name.eq_ignore_ascii_case(root.as_bytes()));
+        root.map_or_else(|| entry_name(&name), |root| Ok(root.to_owned()))
     }
 
     fn entry_values(&mut self) -> Result<Vec<(String, Option<Bytes>)>, Fault> {
@@ -164,7 +182,7 @@ impl Cursor<'_> {
             if values.len() == ENTRIES_MAX {
                 return Err(Fault::Syntax("too many annotations"));
             }
-            let name = self.entry_name()?;
+            let name = entry_name(&self.astring()?)?;
             self.space()?;
             // A value with NUL in it comes as literal8 (RFC 3516).
             let value = if self.take(b'~') { Some(self.literal()?) } else { self.nstring()? };
@@ -175,4 +193,10 @@ impl Cursor<'_> {
             self.expect(b' ', "the list of annotations is not closed")?;
         }
     }
+}
+
+/// The name of an entry as it is kept.
+fn entry_name(name: &[u8]) -> Result<String, Fault> {
+    let bad = Fault::Syntax("the name of an annotation begins with /private/ or /shared/");
+    std::str::from_utf8(name).ok().and_then(store::metadata_name).ok_or(bad)
 }

@@ -10,6 +10,8 @@ use super::name::{decode_name, plain_name};
 pub struct Dialect {
     /// Mailbox names are UTF-8, and `&` is a letter like others (RFC 6855 section 3, RFC 9051 section 5.1).
     pub utf8: bool,
+    /// Strings are UTF-8, and a search names no charset (RFC 6855 section 3).
+    pub utf8_strings: bool,
     /// Messages are named by UIDs only (RFC 9586).
     pub uid_only: bool,
 }

@@ -133,15 +133,16 @@ impl Cursor<'_> {
             b"SAVEDATE" => return Ok(FetchItem::SaveDate),
             b"EMAILID" => return Ok(FetchItem::EmailId),
             b"THREADID" => return Ok(FetchItem::ThreadId),
-            b"BINARY.SIZE" => return self.section().map(FetchItem::BinarySize),
+            b"BINARY.SIZE" => return self.section_of_parts().map(FetchItem::BinarySize),
             b"BODY" if self.peek() != Some(b'[') => return Ok(FetchItem::Body),
             b"BODY" | b"BINARY" => false,
             b"BODY.PEEK" | b"BINARY.PEEK" => true,
             _ => return Err(Fault::Syntax("no such item can be fetched")),
         };
-        let section = self.section()?;
+        let is_binary = name.starts_with(b"BINARY");
+        let section = if is_binary { self.section_of_parts()? } else { self.section()? };
         let partial = self.partial()?;
-        Ok(if name.starts_with(b"BINARY") {
+        Ok(if is_binary {
             FetchItem::Binary { peek, section, partial }
         } else {
             FetchItem::Section { peek, section, partial }
@@ -189,6 +190,16 @@ impl Cursor<'_> {
             return Err(Fault::Syntax("VANISHED needs CHANGEDSINCE beside it"));
         }
         Ok(modifiers)
+    }
+
+    /// `section-binary`: a whole part, or the whole message.
+    fn section_of_parts(&mut self) -> Result<SectionSpec, Fault> {
+        let section = self.section()?;
+        if section.text == SectionText::All {
+            Ok(section)
+        } else {
+            Err(Fault::Syntax("BINARY takes the number of a part only"))
+        }
     }
 
     pub(super) fn section(&mut self) -> Result<SectionSpec, Fault> {

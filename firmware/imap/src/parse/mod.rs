@@ -64,7 +64,10 @@ pub enum Fault {
     UidRequired,
     /// The charset of a search is not known; answered with `NO [BADCHARSET]`.
     #[error("this charset cannot be searched")]
-    Charset,
+    Charset {
+        /// Its result was to be saved, which is empty now (RFC 5182 section 2.1).
+        save: bool,
+    },
 }
 
 /// A command that was not understood, with its tag if that was readable.

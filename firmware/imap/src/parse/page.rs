@@ -1,5 +1,6 @@
 //! A page of a result (RFC 9394).
 
+use std::fmt;
 use std::ops::Range;
 
 use super::Fault;
@@ -14,6 +15,8 @@ pub struct Page {
     pub first: u32,
     /// The farther end, not below `first`.
     pub last: u32,
+    /// The farther end was written first; the answer repeats the range as it was written.
+    pub turned: bool,
 }
 
 impl Page {
@@ -28,6 +31,14 @@ impl Page {
     }
 }
 
+impl fmt::Display for Page {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.from_end { "-" } else { "" };
+        let (one, other) = if self.turned { (self.last, self.first) } else { (self.first, self.last) };
+        write!(out, "{sign}{one}:{sign}{other}")
+    }
+}
+
 impl Cursor<'_> {
     /// `partial-range`.
     pub fn page(&mut self) -> Result<Page, Fault> {
@@ -38,7 +49,7 @@ impl Cursor<'_> {
             return Err(Fault::Syntax("both ends of a PARTIAL range count from the same side"));
         }
         let other = self.page_end()?;
-        Ok(Page { from_end, first: one.min(other), last: one.max(other) })
+        Ok(Page { from_end, first: one.min(other), last: one.max(other), turned: one > other })
     }
 
     fn page_end(&mut self) -> Result<u32, Fault> {
@@ -55,7 +66,7 @@ mod tests {
 
     #[test]
     fn pages_lie_within_the_results() {
-        let page = |from_end, first, last| Page { from_end, first, last };
+        let page = |from_end, first, last| Page { from_end, first, last, turned: false };
         assert_eq!(page(false, 1, 10).of(25), 0..10);
         assert_eq!(page(false, 21, 30).of(25), 20..25);
         assert_eq!(page(false, 31, 40).of(25), 25..25);

@@ -109,9 +109,14 @@ impl Cursor<'_> {
         let returns = self.return_options()?;
         let mut charset = None;
         if self.take_word("CHARSET") {
+            // Every string is UTF-8 already (RFC 6855 section 3).
+            if self.dialect.utf8_strings {
+                return Err(Fault::Syntax("CHARSET has no meaning since UTF8=ACCEPT is enabled"));
+            }
             self.space()?;
             let label = self.astring()?;
-            charset = Some(known_charset(&label)?);
+            let save = returns.as_ref().is_some_and(|returns| returns.contains(&SearchReturn::Save));
+            charset = Some(known_charset(&label).map_err(|_| Fault::Charset { save })?);
             self.space()?;
         }
         Ok((returns, self.search_program(charset)?))
@@ -334,7 +339,7 @@ fn known_charset(label: &[u8]) -> Result<&'static encoding_rs::Encoding, Fault> 
     if label.eq_ignore_ascii_case(b"US-ASCII") || label.eq_ignore_ascii_case(b"ASCII") {
         return Ok(encoding_rs::UTF_8);
     }
-    encoding_rs::Encoding::for_label_no_replacement(label).ok_or(Fault::Charset)
+    encoding_rs::Encoding::for_label_no_replacement(label).ok_or(Fault::Charset { save: false })
 }
 
 /// The keys that are words alone.

@@ -177,7 +177,7 @@ fn search_keys() {
     );
     assert_eq!(key("MODSEQ \"/flags/\\\\draft\" all 620162338"), SearchKey::Is(Criterion::ModSeq(620162338)));
     assert!(matches!(key("2,4:*"), SearchKey::Is(Criterion::Sequence(_))));
-    assert_eq!(fault("a SEARCH CHARSET X-NONE ALL\r\n"), Fault::Charset);
+    assert_eq!(fault("a SEARCH CHARSET X-NONE ALL\r\n"), Fault::Charset { save: false });
     assert!(matches!(fault("a SEARCH CHARSET UTF-8 TEXT {1}\r\n\u{0}\u{80}\r\n"), Fault::Syntax(_)));
 }
 

@@ -100,7 +100,7 @@ impl Enabled {
 
     /// How commands are to be read.
     pub fn dialect(self) -> Dialect {
-        Dialect { utf8: self.utf8(), uid_only: self.uid_only }
+        Dialect { utf8: self.utf8(), utf8_strings: self.utf8_accept, uid_only: self.uid_only }
     }
 }
 
@@ -133,7 +133,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         for name in names {
             if self.turn_on(name) {
                 told.push(' ');
-                told.push_str(name);
+                // As it is in CAPABILITY: some clients compare letter by letter.
+                told.push_str(if name == "IMAP4REV2" { "IMAP4rev2" } else { name });
             }
         }
         self.connection.line(&told);

@@ -16,8 +16,11 @@ pub(super) const PATTERNS_MAX_BYTES: usize = 2048;
 pub(super) struct Line {
     pub name: String,
     attributes: Vec<&'static str>,
-    /// Why the line is there although the name itself was not selected (RFC 5258 section 3.5).
+    /// What names below it have that are not in the answer (RFC 5258 section 3.5).
     child_info: Vec<&'static str>,
+    /// Whether the name itself was selected: one that is only there for names below it is told without
+    /// STATUS and METADATA (RFC 5819 section 2, RFC 9590 section 2).
+    pub is_wanted: bool,
 }
 
 impl Line {
@@ -100,7 +103,8 @@ pub(super) fn list(
         if for_children && selects(ListSelection::SpecialUse) {
             child_info.push("SPECIAL-USE");
         }
-        lines.push(Line { name: (*name).to_owned(), attributes, child_info });
+        let is_wanted = wanted(this);
+        lines.push(Line { name: (*name).to_owned(), attributes, child_info, is_wanted });
     }
     lines
 }
@@ -132,6 +136,7 @@ pub(super) fn lsub(
         name: name.to_owned(),
         attributes,
         child_info: Vec::new(),
+        is_wanted: true,
     };
     lines.into_iter().map(line).collect()
 }

@@ -156,8 +156,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             visible.mailboxes.iter().map(|mailbox| (mailbox.name.as_str(), mailbox)).collect();
         for line in lines {
             line.write("LIST", self.enabled.utf8(), &mut self.connection.out);
-            let Some(mailbox) = by_name.get(line.name.as_str()).filter(|_| !request.returns.is_empty())
-            else {
+            let asks_more = line.is_wanted && !request.returns.is_empty();
+            let Some(mailbox) = by_name.get(line.name.as_str()).filter(|_| asks_more) else {
                 continue;
             };
             let rights = visible.rights_of(mailbox.id);

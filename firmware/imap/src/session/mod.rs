@@ -271,7 +271,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 let reply = self.carry_out(&tag, command).await?;
                 self.finish(Some(&tag), &reply)
             }
-            Err(rejected) => self.finish(rejected.tag.as_deref(), &Reply::fault(&rejected.fault)),
+            Err(rejected) => {
+                if rejected.fault == (parse::Fault::Charset { save: true }) {
+                    self.saved = Vec::new();
+                }
+                self.finish(rejected.tag.as_deref(), &Reply::fault(&rejected.fault))
+            }
         }
     }
 

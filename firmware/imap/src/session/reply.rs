@@ -45,7 +45,7 @@ impl Reply {
     /// What was wrong with a command that could not be read.
     pub fn fault(fault: &Fault) -> Self {
         match fault {
-            Fault::Charset => Self::no(format!("[BADCHARSET (US-ASCII UTF-8)] {fault}")),
+            Fault::Charset { .. } => Self::no(format!("[BADCHARSET (US-ASCII UTF-8)] {fault}")),
             Fault::UidRequired => Self::bad(format!("[UIDREQUIRED] {fault}")),
             Fault::Syntax(_) | Fault::Unknown(_) => Self::bad(fault.to_string()),
         }

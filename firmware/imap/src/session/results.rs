@@ -84,8 +84,7 @@ impl Results<'_> {
                 }
                 SearchReturn::Partial(page) => {
                     let on_page = found.get(page.of(found.len())).unwrap_or_default();
-                    let sign = if page.from_end { "-" } else { "" };
-                    let _ = write!(out, " PARTIAL ({sign}{}:{sign}{} ", page.first, page.last);
+                    let _ = write!(out, " PARTIAL ({page} ");
                     if on_page.is_empty() {
                         out.extend_from_slice(b"NIL)");
                     } else {

@@ -224,6 +224,12 @@ impl Client {
         self.answer(&tag).await
     }
 
+    /// Sends a command and does not wait.
+    pub async fn begin(&mut self, text: &str) {
+        self.tags += 1;
+        self.send(format!("t{} {text}\r\n", self.tags)).await;
+    }
+
     /// The tag of the last command.
     pub fn last_tag(&self) -> String {
         format!("t{}", self.tags)
