@@ -149,7 +149,7 @@ async fn pages_of_a_search() {
         ("PARTIAL 1:2", " UID PARTIAL (1:2 1:2)"),
         ("PARTIAL 4:2", " UID PARTIAL (4:2 2:4)"),
         ("PARTIAL 4:9", " UID PARTIAL (4:9 4:5)"),
-        ("PARTIAL -2:-1 COUNT", " UID PARTIAL (-1:-2 4:5) COUNT 5"),
+        ("PARTIAL -2:-1 COUNT", " UID PARTIAL (-2:-1 4:5) COUNT 5"),
         ("PARTIAL 6:7 MAX", " UID MAX 5 PARTIAL (6:7 NIL)"),
     ] {
         let answer = client.ok(&format!("UID SEARCH RETURN ({returns}) ALL")).await;
