@@ -1,5 +1,6 @@
 //! Faults that come together, in the order of the judge's own episodes.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,9 @@ const SEEDS: [u64; 3] = [1, 2, 3];
 
 fn play(episode: &Episode) {
     let pair = whole_pair();
-    let subject = format!("before {}", episode.name);
+    // Some are played more than once, and differently each time.
+    static PLAYED: AtomicU32 = AtomicU32::new(1);
+    let subject = format!("before {}: {}", PLAYED.fetch_add(1, Ordering::Relaxed), episode.name);
     send(&subject);
     println!("{}: {}", episode.name, episode.story());
     let before = pair.status();
