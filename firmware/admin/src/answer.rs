@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use control::cluster::{Alarm, Group, Lun, Phase, Record, Status};
 use control::directory::Reply;
+use control::fence::Shown;
 use control::init::{LogLine, Service};
 use control::mail::{CheckReport, Receiving, TextIndex};
 use control::queue::{self as wire, DnsRecords};
@@ -12,6 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::directory_answer;
+use crate::fence;
 use crate::language::Language;
 use crate::queue;
 use crate::status;
@@ -62,6 +64,8 @@ pub enum Answer {
     Telling(Box<Telling>, Option<Vec<Alarm>>),
     /// What is under way, or how the last operation ended.
     Operation(Operation),
+    /// The boxes' management controllers.
+    Fence(Vec<Shown>),
 }
 
 impl Answer {
@@ -94,6 +98,7 @@ impl Answer {
                 json!({ "alarms": alarms, "telling": telling }).to_string()
             }
             Self::Operation(operation) => line(operation),
+            Self::Fence(controllers) => line(controllers),
         }
     }
 
@@ -137,6 +142,7 @@ impl Answer {
                 alarms.unwrap_or_default() + &telling_lines(telling)
             }
             Self::Operation(operation) => operation_lines(operation, language),
+            Self::Fence(controllers) => fence::table(controllers, language),
         }
     }
 }

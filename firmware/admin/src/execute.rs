@@ -20,6 +20,8 @@ use crate::words::{Command, Drill, Line, Power, Receiving, ServiceGroup, Smartho
 pub const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a durable change of the mail service may take.
 pub const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
+/// What the test of both boxes' management controllers may take.
+pub const FENCE_TEST_TIMEOUT: Duration = Duration::from_mins(1);
 /// What a check of the whole store may take.
 pub const CHECK_TIMEOUT: Duration = Duration::from_hours(1);
 
@@ -108,6 +110,7 @@ pub fn execute(line: Line, password: Option<String>, sockets: &Sockets) -> Resul
         }
         Command::Alarm(alarm) => ask_cluster(sockets, &alarm.request()),
         Command::Metrics(metrics) => ask_cluster(sockets, &metrics.request()),
+        Command::Fence(fence) => ask_cluster(sockets, &fence.request(password)?),
         Command::Drill(Drill::Now) => {
             ask_cluster(sockets, &cluster::Request::Telling(telling::Request::DrillNow))
         }
@@ -274,7 +277,9 @@ fn receiving_request(receiving: Receiving) -> mail::Request {
 
 fn ask_cluster(sockets: &Sockets, request: &cluster::Request) -> Result<Answer, Failure> {
     const NAME: &str = "cluster";
-    let reply: cluster::Reply = wire::call(&sockets.cluster, request, CHANGE_TIMEOUT)
+    let limit =
+        if matches!(request, cluster::Request::Fence(_)) { FENCE_TEST_TIMEOUT } else { CHANGE_TIMEOUT };
+    let reply: cluster::Reply = wire::call(&sockets.cluster, request, limit)
         .map_err(|error| failed(error, NAME, Failure::ClusterNotRunning))?;
     match (reply, request) {
         (cluster::Reply::Refused(reason), _) => Err(Failure::Refused(reason)),
@@ -284,6 +289,7 @@ fn ask_cluster(sockets: &Sockets, request: &cluster::Request) -> Result<Answer, 
         (cluster::Reply::Telling(telling), cluster::Request::Telling(_)) => {
             Ok(Answer::Telling(Box::new(telling), None))
         }
+        (cluster::Reply::Fence(controllers), cluster::Request::Fence(_)) => Ok(Answer::Fence(controllers)),
         (cluster::Reply::Operation(operation), cluster::Request::Telling(_)) => {
             Ok(Answer::Operation(operation))
         }

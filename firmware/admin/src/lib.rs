@@ -15,6 +15,7 @@ mod directory_answer;
 mod directory_words;
 mod execute;
 mod failure;
+mod fence;
 mod help;
 mod language;
 mod password;

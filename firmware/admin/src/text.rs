@@ -14,6 +14,13 @@ catalogue! {
         TakeoverGood = "would succeed, about {0} s", "会成功，约 {0} 秒";
         TakeoverUnmeasured = "would succeed; how long it takes was not measured yet", "会成功；用时尚未测量";
         TakeoverBad = "would not succeed: {0}", "不会成功：{0}";
+        Controller = "Controller", "管理控制器";
+        User = "User", "用户";
+        Found = "Found", "结果";
+        LastLook = "Last look", "最近查询";
+        NoController = "none set", "未设置";
+        HasPower = "it answers; the box has power", "有应答；机器已通电";
+        HasNoPower = "it answers; the box has no power", "有应答；机器未通电";
         NoOperation = "none since the start of this box", "本机启动以来没有";
         UnderWay = "under way: {0}", "进行中：{0}";
         WentWell = "it went as it should", "一切正常";

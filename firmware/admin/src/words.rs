@@ -5,6 +5,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::directory_words::{Alias, AppPassword, Defaults, Domain, Group, User};
 use crate::failure::Failure;
+use crate::fence::Fence;
 use crate::help;
 use crate::language::Language;
 use crate::queue::Queue;
@@ -135,6 +136,9 @@ pub enum Command {
     /// Numbers for Prometheus
     #[command(subcommand)]
     Metrics(Metrics),
+    /// Management controllers (BMC, IPMI 2.0) that reset a box which stands still
+    #[command(subcommand)]
+    Fence(Fence),
     /// Practise: switch over and back and measure, or break a service on purpose
     #[command(subcommand)]
     Drill(Drill),
@@ -340,7 +344,8 @@ impl Line {
     pub fn password_source(&self) -> Option<&PasswordSource> {
         match &self.command {
             Command::User(User::Add { password, .. } | User::Password { password, .. }) => Some(password),
-            Command::Smarthost(Smarthost::Set { user: Some(_), password, .. }) => Some(password),
+            Command::Smarthost(Smarthost::Set { user: Some(_), password, .. })
+            | Command::Fence(Fence::Set { password, .. }) => Some(password),
             _ => None,
         }
     }
@@ -414,6 +419,8 @@ mod tests {
         assert!(needs("account password a@b.example --json"));
         assert!(needs("smarthost set relay:587 --user me"));
         assert!(!needs("smarthost set relay:587"));
+        assert!(needs("fence set box-b --address 192.0.2.21 --user fence"));
+        assert!(!needs("fence test"));
         assert!(!needs("account list"));
     }
 }

@@ -2,9 +2,10 @@
 //! to the closed session. Section numbers are those of the IPMI Specification, Second Generation, v2.0,
 //! revision 1.1.
 //!
-//! It has no socket, no clock and no randomness of its own. [`Client::packet`] says what to send,
+//! The exchange itself has no socket, no clock and no randomness of its own. [`Client::packet`] says what to send,
 //! [`Client::hear`] takes what came, [`Client::late`] is called when nothing came in time, and
-//! [`Client::outcome`] says how it ended. It never decides whether a box may be reset.
+//! [`Client::outcome`] says how it ended; [`carry_out`] is the thin shell over UDP. Nothing here decides
+//! whether a box may be reset.
 //!
 //! What always holds here: no order is sent outside a session that was authenticated in both directions
 //! (RAKP-HMAC-SHA256 or -SHA1), signed and encrypted (AES-CBC-128); every attempt is counted, so a
@@ -15,6 +16,7 @@ mod client;
 mod crypt;
 mod message;
 mod packet;
+mod udp;
 
 pub use client::{Client, Heard, Login, Order, Outcome, PORT, Step, TRIES_MAX};
 pub use crypt::{Keys, Suite};
@@ -22,6 +24,8 @@ pub use message::{Answer, Power, answer, request};
 pub use packet::{
     Packet, PacketError, Payload, encode_plain, encode_plus, encode_sealed, ping, read, unseal,
 };
+
+pub use udp::{ANSWER_WAIT, EXCHANGE_LIMIT, carry_out};
 
 use thiserror::Error;
 
@@ -57,6 +61,12 @@ pub enum BmcError {
     /// An order failed.
     #[error("the management controller refused an order: completion code {0:#04x}")]
     Completion(u8),
+    /// No packet leaves this box.
+    #[error("nothing can be sent to the management controller: {0}")]
+    Unreachable(String),
+    /// The exchange went on and on.
+    #[error("the management controller answers too slowly")]
+    Late,
     /// Packets could not be made.
     #[error("a packet to the management controller could not be made")]
     Packet,

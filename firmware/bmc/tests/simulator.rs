@@ -84,6 +84,19 @@ impl Simulator {
         client.outcome().cloned().unwrap()
     }
 
+    /// The same over the shell that ships. A simulator that is kept from running is asked again.
+    fn carry_out_over_udp(&self, password: &str, order: Order) -> Result<Outcome, BmcError> {
+        let place = self.socket.peer_addr().unwrap();
+        let began = Instant::now();
+        loop {
+            let login = Login::new("fence", password).unwrap();
+            match bmc::carry_out(place, login, order, [9; 32]) {
+                Err(BmcError::Silent(_) | BmcError::Late) if began.elapsed() < LONG => {}
+                ended => return ended,
+            }
+        }
+    }
+
     /// What the simulator was told to do to its box, once it did anything.
     fn deeds(&self) -> String {
         let began = Instant::now();
@@ -152,4 +165,21 @@ fn a_wrong_password_and_an_unknown_user_are_told_apart() {
     assert_eq!(refused("fence", "wrong"), BmcError::Password);
     assert_eq!(refused("nobody", "wrong"), BmcError::Refused("it does not know this user"));
     assert!(!simulator.folder.path().join("deeds").exists());
+}
+
+#[test]
+fn the_shell_over_udp_does_the_same_and_gives_a_dead_controller_up() {
+    let mut simulator = Simulator::start();
+    let outcome = simulator.carry_out_over_udp("rain-in-May", Order::Status).unwrap();
+    assert_eq!(outcome.power, Power::On);
+    assert_eq!(simulator.carry_out_over_udp("wrong", Order::Reset), Err(BmcError::Password));
+    assert!(!simulator.folder.path().join("deeds").exists());
+    assert!(simulator.carry_out_over_udp("rain-in-May", Order::ResetIfOn).unwrap().acted);
+    assert!(simulator.deeds().starts_with("reset"), "{}", simulator.deeds());
+    // A controller that answers nobody any more.
+    simulator.program.kill().unwrap();
+    simulator.program.wait().unwrap();
+    let place = simulator.socket.peer_addr().unwrap();
+    let ended = bmc::carry_out(place, Login::new("fence", "rain-in-May").unwrap(), Order::Status, [1; 32]);
+    assert!(matches!(ended, Err(BmcError::Silent(_))), "{ended:?}");
 }

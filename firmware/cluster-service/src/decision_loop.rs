@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use array::now;
 use cluster::situation::PeerSeen;
-use cluster::{Action, Command, Core, Event, Refusal, Role};
+use cluster::{Action, Command, Core, Event, Order, Refusal, Role};
 use control::cluster::{NewGroup, Reply, Request, Setup, SetupState, Status};
 use crossbeam_channel::{Select, Sender, bounded};
 use settings::FurtherGroup;
@@ -23,7 +23,7 @@ use crate::settings_keeper::{Keep, SettingsKeeper};
 use crate::status::Noticeboard;
 use crate::teller::Teller;
 use crate::watchdog::Watchdog;
-use crate::{group_orders, mail_service, reset};
+use crate::{group_orders, mail_service, power_fence, reset};
 
 /// Longest sleep of the loop.
 const TICK: Duration = Duration::from_millis(50);
@@ -162,7 +162,10 @@ impl DecisionLoop {
                 // Both groups' beats come over the same cables.
                 self.tell(usize::from(beat.group), Event::Heard { medium, beat }, actions);
             }
-            Input::Core(event) => self.tell(index, event, actions),
+            Input::Core(event) => {
+                self.reset_who_was_fenced(index, &event);
+                self.tell(index, event, actions);
+            }
             Input::Medium(report) if index == 0 => self.noticeboard.take_medium(report),
             // What keeps a further group's LUN from being read its core says by itself.
             Input::Medium(_) => {}
@@ -196,6 +199,19 @@ impl DecisionLoop {
                 }
             }
             Input::Asked(asked) => self.answer(asked, actions),
+        }
+    }
+
+    /// Once the array refuses its writes, a silent owner is reset by its management controller, beside the
+    /// takeover.
+    fn reset_who_was_fenced(&mut self, index: usize, event: &Event) {
+        let Event::Done { run, result } = event else { return };
+        let pair_id = self.ground.settings.pair_id;
+        let Some(group) = self.groups.get_mut(index) else { return };
+        let Some((_, over)) = group.fencing.take_if(|(fencing, _)| fencing == run) else { return };
+        let (own, peer) = (group.core.config().node, group.core.peer_seen());
+        if result.is_ok() && power_fence::is_wanted(over, pair_id, own, peer) {
+            self.teller.power_fence.reset_peer();
         }
     }
 
@@ -243,7 +259,7 @@ impl DecisionLoop {
     }
 
     fn carry_out(&mut self, index: usize, action: Action) {
-        let Some(group) = self.groups.get(index) else { return };
+        let Some(group) = self.groups.get_mut(index) else { return };
         match action {
             Action::Read { number } => {
                 // A path hangs with the array; the core counts the reading as failed by its age.
@@ -251,6 +267,9 @@ impl DecisionLoop {
             }
             Action::Beat { beat, slot } => self.media.send(beat, slot),
             Action::Run { run, order, deadline_ms } => {
+                if let Order::Fence { over: Some(over), .. } = order {
+                    group.fencing = Some((run, over));
+                }
                 group.hands.give(Job { run, order, deadline: now() + deadline_ms });
             }
             // Orders carry their proofs, the slot's comes with each beat; a path that returns needs one.
@@ -343,6 +362,9 @@ impl DecisionLoop {
                 Err(reason) => Reply::Refused(reason),
             },
             Request::Luns => return group_orders::list_luns(&self.ground.array_driver, answer),
+            Request::Fence(request) => {
+                return self.teller.power_fence.answer(request, &self.noticeboard, &self.keeper, answer);
+            }
             Request::Telling(request) => match self.status() {
                 Some(status) => self.teller.answer(request, &status, &self.keeper),
                 None => no_group(),

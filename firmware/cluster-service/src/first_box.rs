@@ -108,6 +108,7 @@ pub fn settings_of(first: &FirstBox) -> Result<Settings, FirstError> {
         preference_revision: 0,
         telling: settings::Telling::default(),
         further_groups: vec![],
+        controllers: settings::Controllers::default(),
         maintenance: false,
     };
     settings.check()?;

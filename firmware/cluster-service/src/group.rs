@@ -102,6 +102,8 @@ pub struct Group {
     pub serving: Arc<AtomicBool>,
     /// When it was found released, on the way down.
     pub let_go: Option<Instant>,
+    /// The order under way that fences a former owner, and the key it held with.
+    pub fencing: Option<(u32, u64)>,
     /// Whether its processes are held still; unknown at the start.
     pub held: Option<bool>,
 }
@@ -123,7 +125,17 @@ impl Group {
             group: plan.place,
         };
         let (array_paths, hands, serving) = threads(ground, plan, &lun, media, send)?;
-        Ok(Self { place: plan.place, core, inputs, hands, array_paths, serving, let_go: None, held: None })
+        Ok(Self {
+            place: plan.place,
+            core,
+            inputs,
+            hands,
+            array_paths,
+            serving,
+            let_go: None,
+            fencing: None,
+            held: None,
+        })
     }
 }
 

@@ -34,6 +34,7 @@ mod outage;
 mod pairing;
 mod panel_watch;
 mod peer_link;
+mod power_fence;
 mod private;
 mod probe;
 mod public_network;

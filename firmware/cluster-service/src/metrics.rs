@@ -21,6 +21,8 @@ pub struct Scene<'a> {
     pub records: &'a [Record],
     /// The mail services that run here, by the name of their group.
     pub mail: &'a [(&'static str, Figures)],
+    /// Whether the other box's management controller answers; none where none is set.
+    pub controller_answers: Option<bool>,
     /// The box itself.
     pub machine: &'a Machine,
 }
@@ -73,6 +75,9 @@ pub fn render(scene: &Scene<'_>) -> String {
     about_media(scene.status, &mut page);
     about_takeovers(scene.records, &mut page);
     about_readiness(scene.status, &mut page);
+    let answers = scene.controller_answers.map(u8::from);
+    let help = "Whether the other box's management controller answered at the last look.";
+    page.maybe(Gauge, "twinmail_power_fence_answers", help, answers);
     about_mail(scene.mail, &mut page);
     page.finish()
 }

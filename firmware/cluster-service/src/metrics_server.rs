@@ -18,6 +18,7 @@ use tracing::warn;
 
 use crate::input::Input;
 use crate::metrics::{Machine, Scene, render};
+use crate::power_fence::PowerFence;
 use crate::records::RECORDS_MAX;
 use crate::requests::Asked;
 use crate::teller::SharedTelling;
@@ -37,13 +38,19 @@ const ANSWER_WAIT: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 struct Source {
     inputs: Sender<Input>,
+    power_fence: PowerFence,
 }
 
 /// Starts the thread. It listens while the settings say so.
-pub fn start(settings: &Settings, telling: SharedTelling, inputs: &Sender<Input>) -> io::Result<()> {
+pub fn start(
+    settings: &Settings,
+    telling: SharedTelling,
+    power_fence: PowerFence,
+    inputs: &Sender<Input>,
+) -> io::Result<()> {
     let own = settings.public_addresses.iter();
     let addresses: Vec<IpAddr> = own.filter_map(|text| Some(parse_interface_address(text).ok()?.0)).collect();
-    let source = Source { inputs: inputs.clone() };
+    let source = Source { inputs: inputs.clone(), power_fence };
     thread::Builder::new().name("metrics".to_owned()).spawn(move || {
         let mut listeners: Vec<TcpListener> = Vec::new();
         let mut port = 0;
@@ -142,7 +149,13 @@ impl Source {
         let records = self.records()?;
         let mail = figures(&status);
         let machine = Machine::read(Path::new("/"));
-        let scene = Scene { status: &status, records: &records, mail: &mail, machine: &machine };
+        let scene = Scene {
+            status: &status,
+            records: &records,
+            mail: &mail,
+            controller_answers: self.power_fence.answers(),
+            machine: &machine,
+        };
         Some(render(&scene))
     }
 
@@ -293,8 +306,9 @@ mod tests {
         });
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = listener.local_addr().unwrap();
+        let power_fence = PowerFence::start(&crate::pairing::tests::first(), &inputs).unwrap();
         thread::spawn(move || {
-            let source = Source { inputs };
+            let source = Source { inputs, power_fence };
             for stream in listener.incoming().flatten() {
                 let _ = serve(&stream, &source);
             }
@@ -346,7 +360,13 @@ mod tests {
         assert!(machine.load.is_some() && machine.memory_bytes.is_some());
         let status = status();
         let groups = [("mail", figures.clone()), ("mail-2", figures)];
-        let page = render(&Scene { status: &status, records: &[], mail: &groups, machine: &machine });
+        let page = render(&Scene {
+            status: &status,
+            records: &[],
+            mail: &groups,
+            controller_answers: Some(false),
+            machine: &machine,
+        });
         check_page(&page);
         assert!(
             page.contains("twinmail_store_commit_seconds_bucket{group=\"mail\",le=\"0.001\"} 3\n"),
@@ -356,5 +376,6 @@ mod tests {
         assert!(page.contains("twinmail_mail_accepted_total{group=\"mail-2\"} 5\n"));
         assert!(page.contains("twinmail_mail_events_total{group=\"mail\",event=\"junked\"} 2\n"));
         assert!(!page.contains("event=\"logins\""));
+        assert!(page.contains("twinmail_power_fence_answers 0\n"));
     }
 }

@@ -311,6 +311,7 @@ pub(crate) mod tests {
             preference_revision: 0,
             telling: settings::Telling::default(),
             further_groups: vec![],
+            controllers: settings::Controllers::default(),
             maintenance: true,
         }
     }

@@ -17,7 +17,7 @@ use crossbeam_channel::{Sender, bounded};
 use link::{CHANNEL_NONCE_BYTES, CHANNEL_TAG_BYTES, Channel};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
-use settings::{FurtherGroup, Secret, Settings};
+use settings::{Controllers, FurtherGroup, Secret, Settings};
 use socket2::{Domain, Protocol, Socket, Type};
 use tracing::{info, warn};
 
@@ -60,6 +60,9 @@ pub struct Report {
     /// Groups beside the first, as it knows them.
     #[serde(default)]
     pub groups: Vec<FurtherGroup>,
+    /// The boxes' management controllers, as it knows them.
+    #[serde(default)]
+    pub controllers: Controllers,
     /// Whether it would succeed as owner.
     pub readiness: Readiness,
     /// Number of its newest decision.

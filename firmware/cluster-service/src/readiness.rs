@@ -241,6 +241,7 @@ mod tests {
 
     fn peer() -> Report {
         Report {
+            controllers: settings::Controllers::default(),
             box_name: "box-a".to_owned(),
             version: "1".to_owned(),
             image: "i".to_owned(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cluster::{Node, Preference};
 use crossbeam_channel::{RecvTimeoutError, Sender, TrySendError, bounded};
-use settings::{FurtherGroup, Language, Settings, SettingsFile, Telling};
+use settings::{Controllers, FurtherGroup, Language, Settings, SettingsFile, Telling};
 use tracing::{error, info};
 
 /// Most changes that wait to be saved.
@@ -31,6 +31,8 @@ pub enum Keep {
     Telling(Box<Telling>),
     /// Language of console and letters.
     Language(Language),
+    /// The boxes' management controllers.
+    Controllers(Box<Controllers>),
 }
 
 /// The thread that saves settings.
@@ -116,6 +118,7 @@ fn apply(settings: &mut Settings, change: Keep) {
         Keep::Maintenance(on) => settings.maintenance = on,
         Keep::Telling(telling) => settings.telling = *telling,
         Keep::Language(language) => settings.language = language,
+        Keep::Controllers(controllers) => settings.controllers = *controllers,
         Keep::Peer(name) => settings.peer_name = Some(name),
     }
 }

@@ -286,7 +286,7 @@ impl Noticeboard {
 }
 
 /// Order in which alarms are shown; one that is not named comes first, because nobody thought of it.
-const WORST_FIRST: [&str; 15] = [
+const WORST_FIRST: [&str; 16] = [
     "take_failed",
     "not_ready",
     "takeover_unsure",
@@ -296,6 +296,7 @@ const WORST_FIRST: [&str; 15] = [
     "settings",
     "group_add",
     "peer_silent",
+    crate::power_fence::ALARM,
     "array_lost",
     "array_path",
     "array_multipath",

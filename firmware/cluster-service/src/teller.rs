@@ -19,6 +19,7 @@ use crate::alarm_sender::{AlarmSender, Word};
 use crate::input::Input;
 use crate::operation::Operations;
 use crate::peer_link::{PeerLink, Report};
+use crate::power_fence::PowerFence;
 use crate::readiness::{self, Rehearsal, Seen};
 use crate::records::{RecordBook, unix_ms};
 use crate::settings_keeper::{Keep, SettingsKeeper};
@@ -54,6 +55,8 @@ pub enum News {
     Rehearsed(Rehearsal),
     /// How a drill or a rolling restart goes.
     Operation(Operation),
+    /// What became of the reset of a box that was fenced.
+    PowerFenced(String),
 }
 
 /// Whom the pair tells what, shared with the threads that tell.
@@ -73,6 +76,8 @@ pub struct Teller {
     alarms: AlarmSender,
     alarms_due: Time,
     operations: Operations,
+    /// Who talks to the boxes' management controllers.
+    pub power_fence: PowerFence,
 }
 
 impl Teller {
@@ -82,7 +87,8 @@ impl Teller {
         crate::peer_link::start(&link, card, inputs)?;
         readiness::start(system, inputs)?;
         let shared = Arc::new(Mutex::new(settings.telling.clone()));
-        crate::metrics_server::start(settings, shared.clone(), inputs)?;
+        let power_fence = PowerFence::start(settings, inputs)?;
+        crate::metrics_server::start(settings, shared.clone(), power_fence.clone(), inputs)?;
         let file = SettingsFile::new(system);
         let alarms = AlarmSender::start(settings, file, link.clone(), shared.clone())?;
         Ok(Self {
@@ -98,6 +104,7 @@ impl Teller {
             alarms,
             alarms_due: Time(0),
             operations: Operations::new(link, settings, inputs.clone()),
+            power_fence,
         })
     }
 
@@ -191,7 +198,11 @@ impl Teller {
                     self.note(&decision, cause, core.view().epoch, now, noticeboard);
                 }
             }
+            News::PowerFenced(cause) => {
+                self.note("power_fence", cause, core.view().epoch, now, noticeboard);
+            }
             News::Peer(mut report) => {
+                self.power_fence.adopt(&report.controllers, keeper);
                 let records = std::mem::take(&mut report.records);
                 self.book.learn(report.newest, report.unix_ms, records);
                 self.adopt(&report.telling, noticeboard.node(), keeper);
@@ -222,6 +233,7 @@ impl Teller {
             settings: self.settings_digest.clone(),
             telling: self.telling(),
             groups: self.groups.clone(),
+            controllers: self.power_fence.controllers(),
             readiness: self.readiness.clone(),
             newest: self.book.newest(),
             records: self.book.after(have),

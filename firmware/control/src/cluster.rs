@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::telling;
+use crate::{fence, telling};
 
 /// A request to the cluster service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,8 @@ pub enum Request {
     Setup(Setup),
     /// Alarms, metrics, drills, and the replacement of a box.
     Telling(telling::Request),
+    /// Power fencing.
+    Fence(fence::Request),
 }
 
 /// A group that is to be added.
@@ -145,6 +147,8 @@ pub enum Reply {
     Telling(telling::Telling),
     /// What is under way, or how the last operation ended.
     Operation(telling::Operation),
+    /// The management controllers of the boxes.
+    Fence(Vec<fence::Shown>),
 }
 
 /// How far set-up has come.

@@ -10,6 +10,7 @@
 
 pub mod cluster;
 pub mod directory;
+pub mod fence;
 mod group;
 pub mod init;
 pub mod mail;

@@ -7,11 +7,16 @@
 //!
 //! Nothing here is mail, and nothing here is logged: the record holds the pair's key.
 
+mod controller;
 mod record;
 mod ring;
 mod schema;
 mod telling;
 
+pub use controller::{
+    CONTROLLER_PASSWORD_MAX_BYTES, CONTROLLER_PORT, CONTROLLER_USER_MAX_BYTES, Controller, ControllerError,
+    Controllers, Hidden,
+};
 pub use record::{COPIES, COPY_BYTES, RecordError, SettingsFile};
 pub use ring::{RING_SLOTS, RING_TEXT_MAX, Ring, RingPlace, try_system_partition};
 pub use schema::{

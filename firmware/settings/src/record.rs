@@ -200,6 +200,7 @@ mod tests {
             maintenance: false,
             telling: crate::Telling::default(),
             further_groups: vec![],
+            controllers: crate::Controllers::default(),
         }
     }
 

@@ -9,7 +9,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::Telling;
+use crate::{Controllers, Telling};
 
 /// Longest box name: it must fit the LCD beside its role.
 pub const BOX_NAME_MAX: usize = 12;
@@ -158,6 +158,9 @@ pub struct Settings {
     /// Service groups beside the first; with one, each box can serve a group of its own.
     #[serde(default)]
     pub further_groups: Vec<FurtherGroup>,
+    /// The boxes' management controllers, for power fencing.
+    #[serde(default)]
+    pub controllers: Controllers,
 }
 
 /// Why settings are refused; each is a sentence to the administrator.
