@@ -7,7 +7,7 @@ mod name_server;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use control::mail::{Reply, Request};
 use control::queue::{self, Filter, Queued, Which};
@@ -178,6 +178,7 @@ fn who_hangs_does_not_hold_up_the_others() {
         config.limits.relay.connect = Duration::from_secs(5);
         config.limits.relay.reply = Duration::from_secs(5);
     });
+    let began = Instant::now();
     let mut client = submission(&house, "alice");
     for number in 0..30 {
         for domain in ["hanging.test", "slow.test"] {
@@ -196,8 +197,10 @@ fn who_hangs_does_not_hold_up_the_others() {
             .filter(|one| one.recipient.ends_with("hanging.test"))
             .all(|one| one.last_error.is_some())
     });
-    // Those that began before the first of them had waited in vain, and not one for each of 30 messages.
-    assert!(hanging.sessions().len() < 15, "{}", hanging.sessions().len());
+    // Those that began before the first of them had waited in vain, and as many when a minute is over.
+    let rounds = 1 + began.elapsed().as_secs() as usize / 60;
+    let knocked = hanging.sessions().len();
+    assert!(knocked <= 4 * rounds, "{knocked} sessions in {rounds} rounds");
 }
 
 #[test]

@@ -144,6 +144,8 @@ async fn a_dead_destination_is_left_alone_as_a_whole() {
     t.store.settle(settled).await.unwrap();
     assert_eq!(t.ready(3_999), ["well.test"]);
     assert_eq!(t.ready(4_000), ["well.test", "dead.test"]);
+    // Nor does a session get anything that was begun while others still waited for an answer.
+    assert!(t.store.queue_claim("dead.test", 3_999, 10).unwrap().is_empty());
     assert_eq!(t.store.queue_destination("dead.test").unwrap(), Some(state));
     // New mail for it waits as well, and the list says why and how long.
     enqueue(&t, outgoing(&["b@dead.test"])).await;

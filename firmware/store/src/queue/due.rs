@@ -53,7 +53,8 @@ pub(super) fn next_alarm_ms(database: &Connection) -> Result<Option<u64>, StoreE
 }
 
 /// The due recipients of one message at one destination: of the highest priority, of those the one that
-/// has waited longest. What others have claimed is passed over; at one destination that is not much.
+/// has waited longest. What others have claimed is passed over; at one destination that is not much. A
+/// destination that could not be reached and is left alone has nothing due, whoever asks.
 pub(super) fn claim(
     database: &Connection,
     destination: &str,
@@ -61,6 +62,10 @@ pub(super) fn claim(
     limit: usize,
     claimed: &HashSet<QueueId>,
 ) -> Result<Vec<DueItem>, StoreError> {
+    let waits_until_ms = self::destination(database, destination)?.map_or(0, |state| state.not_before_ms);
+    if waits_until_ms > now_ms {
+        return Ok(Vec::new());
+    }
     let Some(message) = first_message(database, destination, now_ms, claimed)? else { return Ok(Vec::new()) };
     let mut statement = database.prepare_cached(&format!(
         "{SELECT_ITEM} WHERE q.message = ?1 AND q.destination = ?2 AND q.held = 0 AND q.next_ms <= ?3"
