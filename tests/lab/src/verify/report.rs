@@ -80,19 +80,34 @@ impl Verdict {
         list
     }
 
+    /// One sample has no median: that is asked of all faults of a class together, the longest of each.
     fn slow(&self) -> Vec<String> {
-        let mut list = Vec::new();
-        for outages in self.outages() {
-            if let Some(bar) = outages.bar
-                && (outages.p50_ms > bar.p50_ms || outages.p99_ms > bar.p99_ms)
-            {
-                list.push(format!(
-                    "{}: outage p50 {} ms (at most {}), p99 {} ms (at most {})",
-                    outages.name, outages.p50_ms, bar.p50_ms, outages.p99_ms, bar.p99_ms
-                ));
-            }
-        }
-        list
+        let each = self.outages().into_iter().filter_map(|outages| {
+            let most = outages.bar?.p99_ms;
+            let Outages { name, p99_ms, .. } = outages;
+            (p99_ms > most).then(|| format!("{name}: outage p99 {p99_ms} ms (at most {most})"))
+        });
+        let classes = self.classes().into_iter().filter_map(|outages| {
+            let most = outages.bar?.p50_ms;
+            let Outages { name, p50_ms, .. } = outages;
+            (p50_ms > most).then(|| format!("{name}: outage p50 {p50_ms} ms (at most {most})"))
+        });
+        each.chain(classes).collect()
+    }
+
+    /// All outages of every fault that has the same bar.
+    fn classes(&self) -> Vec<Outages> {
+        let class = |name: &str, outcome: Outcome| {
+            let cycles = self.cycles.iter().filter(|cycle| cycle.outcome == outcome);
+            let list: Vec<u64> = cycles.map(|cycle| cycle.outage_ms).collect();
+            (!list.is_empty()).then(|| Outages::of(name, outcome, &list))
+        };
+        let all = [
+            ("ALL HARD FAULTS", Outcome::Moves),
+            ("ALL PLANNED HAND-OVERS", Outcome::HandsOver),
+            ("ALL HEALED ON THE SPOT", Outcome::RestartsOnTheSpot),
+        ];
+        all.into_iter().filter_map(|(name, outcome)| class(name, outcome)).collect()
     }
 
     fn outages(&self) -> Vec<Outages> {
@@ -115,6 +130,7 @@ impl Verdict {
             "seconds": self.took.as_secs(),
             "usual_gap_ms": self.usual_gap_ms,
             "outages": self.outages(),
+            "classes": self.classes(),
             "faults": self.cycles,
             "clients": self.counts,
             "unanswered": self.unanswered,
@@ -146,7 +162,7 @@ impl Verdict {
             );
         }
         text.push_str("\n  fault                        times   p50 ms   p99 ms   max ms  bar: p50, p99\n");
-        for outages in self.outages() {
+        for outages in self.outages().into_iter().chain(self.classes()) {
             let bar = outages.bar.map_or(String::new(), |bar| format!("{}, {}", bar.p50_ms, bar.p99_ms));
             let Outages { name, times, p50_ms, p99_ms, max_ms, .. } = outages;
             let _ = writeln!(text, "  {name:<28} {times:>5} {p50_ms:>8} {p99_ms:>8} {max_ms:>8}  {bar}");
@@ -251,5 +267,48 @@ mod tests {
         assert_eq!((all.p50_ms, all.p99_ms, all.max_ms), (100, 198, 200));
         let few = Outages::of("x", Outcome::Moves, &[7, 900, 3]);
         assert_eq!((few.p50_ms, few.p99_ms, few.max_ms), (7, 900, 900));
+    }
+
+    fn verdict(outages: &[(&str, Outcome, u64)]) -> Verdict {
+        let cycle = |(index, (name, outcome, outage_ms)): (usize, &(&str, Outcome, u64))| Cycle {
+            number: index as u32 + 1,
+            name: (*name).into(),
+            story: String::new(),
+            outcome: *outcome,
+            serving: crate::parts::BoxName::A,
+            outage_ms: *outage_ms,
+            whole_after_ms: 0,
+            moved: false,
+            takeover: None,
+            problems: Vec::new(),
+        };
+        Verdict {
+            seed: 1,
+            took: Duration::ZERO,
+            usual_gap_ms: 0,
+            cycles: outages.iter().enumerate().map(cycle).collect(),
+            counts: Counts::default(),
+            unanswered: 0,
+            mailboxes: MailboxReport::default(),
+            store: Ok(json!({ "faults": [] })),
+            array: ArrayReport { file_system: "clean".into(), database: "clean".into() },
+            writers: WritersReport::default(),
+            certificates: 1,
+        }
+    }
+
+    #[test]
+    fn a_median_is_asked_of_a_class_and_the_longest_of_every_fault() {
+        let hard = Outcome::Moves;
+        let good = verdict(&[("freeze", hard, 4_900), ("panic", hard, 3_000), ("power-cut", hard, 3_100)]);
+        assert_eq!(good.slow(), Vec::<String>::new());
+        let slow = verdict(&[("freeze", hard, 4_900), ("panic", hard, 4_100), ("power-cut", hard, 3_100)]);
+        assert_eq!(slow.slow(), ["ALL HARD FAULTS: outage p50 4100 ms (at most 4000)"]);
+        let long = verdict(&[("freeze", hard, 8_001), ("panic", hard, 3_000), ("panic", hard, 1_000)]);
+        assert_eq!(long.slow(), ["freeze: outage p99 8001 ms (at most 8000)"]);
+        let planned = verdict(&[("switch-over", Outcome::HandsOver, 1_501), ("panic", hard, 3_000)]);
+        assert_eq!(planned.slow().len(), 2, "its own, and its class");
+        let free = verdict(&[("slow-array", Outcome::Serves, 60_000)]);
+        assert_eq!(free.slow(), Vec::<String>::new());
     }
 }
