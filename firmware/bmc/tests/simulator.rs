@@ -1,159 +1,57 @@
 //! The client against OpenIPMI's simulator of a management controller (package `openipmi`).
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use std::fs;
-use std::io::ErrorKind;
-use std::net::UdpSocket;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+mod controller;
 
-use bmc::{BmcError, Client, Heard, Login, Order, Outcome, Packet, Power, ping, read};
+use std::time::Instant;
 
-/// Longest wait for anything.
-const LONG: Duration = Duration::from_secs(30);
-/// Ports tried: another program may take one between its choice and its use.
-const PORTS_MAX: usize = 5;
+use bmc::{BmcError, Client, Heard, Login, Order, Outcome, Power};
 
-struct Simulator {
-    program: Child,
-    socket: UdpSocket,
-    folder: tempfile::TempDir,
-}
+use self::controller::{LONG, Simulator};
 
-impl Simulator {
-    /// A box with power, whose controller knows the user `fence` as Operator.
-    fn start() -> Self {
-        (0..PORTS_MAX).find_map(|_| Self::start_once()).expect("ipmi_sim does not start")
-    }
-
-    fn start_once() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        write_files(folder.path(), port);
-        let program = Command::new("ipmi_sim")
-            .current_dir(folder.path())
-            .args(["-n", "-c", "lan.conf", "-f", "commands", "-s", "state"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("ipmi_sim is missing: install the package openipmi");
-        socket.connect(("127.0.0.1", port)).unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        let mut simulator = Self { program, socket, folder };
-        simulator.answers_pings().then_some(simulator)
-    }
-
-    fn answers_pings(&mut self) -> bool {
-        let began = Instant::now();
-        let mut bytes = [0; 1024];
-        while began.elapsed() < LONG && matches!(self.program.try_wait(), Ok(None)) {
-            let _ = self.socket.send(&ping(1));
-            match self.socket.recv(&mut bytes) {
-                Ok(length) if matches!(read(&bytes[..length]), Ok(Packet::Pong { ipmi: true, .. })) => {
-                    return true;
-                }
-                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                    thread::sleep(Duration::from_millis(50));
-                }
-                _ => {}
-            }
-        }
-        false
-    }
-
-    /// On the loopback nothing is lost, so nothing is sent twice.
-    fn carry_out(&self, user: &str, password: &str, order: Order) -> Result<Outcome, BmcError> {
-        let mut client = Client::new(Login::new(user, password)?, order, [7; 32]);
-        let mut bytes = [0; 1024];
-        self.socket.set_read_timeout(Some(LONG)).unwrap();
-        while client.outcome().is_none() {
-            self.socket.send(&client.packet()?).unwrap();
-            loop {
-                let length = self.socket.recv(&mut bytes);
-                let length = length.unwrap_or_else(|error| panic!("{client:?} waits in vain: {error}"));
-                if client.hear(&bytes[..length]) != Heard::Ignored {
-                    break;
-                }
-            }
-        }
-        client.outcome().cloned().unwrap()
-    }
-
-    /// The same over the shell that ships. A simulator that is kept from running is asked again.
-    fn carry_out_over_udp(&self, password: &str, order: Order) -> Result<Outcome, BmcError> {
-        let place = self.socket.peer_addr().unwrap();
-        let began = Instant::now();
+/// On the loopback nothing is lost, so nothing is sent twice.
+fn carry_out(simulator: &Simulator, user: &str, password: &str, order: Order) -> Result<Outcome, BmcError> {
+    let mut client = Client::new(Login::new(user, password)?, order, [7; 32]);
+    let mut bytes = [0; 1024];
+    simulator.socket.set_read_timeout(Some(LONG)).unwrap();
+    while client.outcome().is_none() {
+        simulator.socket.send(&client.packet()?).unwrap();
         loop {
-            let login = Login::new("fence", password).unwrap();
-            match bmc::carry_out(place, login, order, [9; 32]) {
-                Err(BmcError::Silent(_) | BmcError::Late) if began.elapsed() < LONG => {}
-                ended => return ended,
+            let length = simulator.socket.recv(&mut bytes);
+            let length = length.unwrap_or_else(|error| panic!("{client:?} waits in vain: {error}"));
+            if client.hear(&bytes[..length]) != Heard::Ignored {
+                break;
             }
         }
     }
+    client.outcome().cloned().unwrap()
+}
 
-    /// What the simulator was told to do to its box, once it did anything.
-    fn deeds(&self) -> String {
-        let began = Instant::now();
-        loop {
-            let text = fs::read_to_string(self.folder.path().join("deeds")).unwrap_or_default();
-            if text.ends_with('\n') {
-                return text;
-            }
-            assert!(began.elapsed() < LONG, "nothing was done to the box");
-            thread::sleep(Duration::from_millis(20));
+/// The same over the shell that ships. A simulator that is kept from running is asked again.
+fn carry_out_over_udp(simulator: &Simulator, password: &str, order: Order) -> Result<Outcome, BmcError> {
+    let place = simulator.place();
+    let began = Instant::now();
+    loop {
+        let login = Login::new("fence", password).unwrap();
+        match bmc::carry_out(place, login, order, [9; 32]) {
+            Err(BmcError::Silent(_) | BmcError::Late) if began.elapsed() < LONG => {}
+            ended => return ended,
         }
     }
-}
-
-impl Drop for Simulator {
-    fn drop(&mut self) {
-        let _ = self.program.kill();
-        let _ = self.program.wait();
-    }
-}
-
-fn write_files(folder: &Path, port: u16) {
-    let at = folder.display();
-    let chassis = folder.join("chassis");
-    let script = format!(
-        "#!/bin/sh\ncase $1 in\nget) echo power:1 ;;\nset) shift; echo \"$*\" >> {at}/deeds ;;\nesac\n"
-    );
-    fs::write(&chassis, script).unwrap();
-    fs::set_permissions(&chassis, fs::Permissions::from_mode(0o755)).unwrap();
-    let rights = ["callback", "user", "operator", "admin"]
-        .map(|level| format!("    allowed_auths_{level} none md2 md5 straight\n"))
-        .concat();
-    let configuration = format!(
-        "name \"box\"\nset_working_mc 0x20\n  startlan 1\n    addr 127.0.0.1 {port}\n    priv_limit admin\n\
-         {rights}    guid a123456789abcdefa123456789abcdef\n  endlan\n\
-         \x20 chassis_control \"{at}/chassis\"\n\
-         \x20 user 2 true \"fence\" \"rain-in-May\" operator 10 none md2 md5 straight\n"
-    );
-    fs::write(folder.join("lan.conf"), configuration).unwrap();
-    let commands = "mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr\n\
-                    mc_enable 0x20\n";
-    fs::write(folder.join("commands"), commands).unwrap();
-    fs::create_dir(folder.join("state")).unwrap();
 }
 
 #[test]
 fn the_power_state_is_read_and_nothing_changes() {
     let simulator = Simulator::start();
-    let outcome = simulator.carry_out("fence", "rain-in-May", Order::Status).unwrap();
+    let outcome = carry_out(&simulator, "fence", "rain-in-May", Order::Status).unwrap();
     assert_eq!((outcome.power, outcome.acted), (Power::On, false));
-    assert!(!simulator.folder.path().join("deeds").exists());
+    assert!(!simulator.did_anything());
 }
 
 #[test]
 fn a_box_is_reset() {
     let simulator = Simulator::start();
-    let outcome = simulator.carry_out("fence", "rain-in-May", Order::ResetIfOn).unwrap();
+    let outcome = carry_out(&simulator, "fence", "rain-in-May", Order::ResetIfOn).unwrap();
     assert!(outcome.acted);
     assert!(simulator.deeds().starts_with("reset"), "{}", simulator.deeds());
 }
@@ -161,25 +59,25 @@ fn a_box_is_reset() {
 #[test]
 fn a_wrong_password_and_an_unknown_user_are_told_apart() {
     let simulator = Simulator::start();
-    let refused = |user, password| simulator.carry_out(user, password, Order::Reset).unwrap_err();
+    let refused = |user, password| carry_out(&simulator, user, password, Order::Reset).unwrap_err();
     assert_eq!(refused("fence", "wrong"), BmcError::Password);
     assert_eq!(refused("nobody", "wrong"), BmcError::Refused("it does not know this user"));
-    assert!(!simulator.folder.path().join("deeds").exists());
+    assert!(!simulator.did_anything());
 }
 
 #[test]
 fn the_shell_over_udp_does_the_same_and_gives_a_dead_controller_up() {
     let mut simulator = Simulator::start();
-    let outcome = simulator.carry_out_over_udp("rain-in-May", Order::Status).unwrap();
+    let outcome = carry_out_over_udp(&simulator, "rain-in-May", Order::Status).unwrap();
     assert_eq!(outcome.power, Power::On);
-    assert_eq!(simulator.carry_out_over_udp("wrong", Order::Reset), Err(BmcError::Password));
-    assert!(!simulator.folder.path().join("deeds").exists());
-    assert!(simulator.carry_out_over_udp("rain-in-May", Order::ResetIfOn).unwrap().acted);
+    assert_eq!(carry_out_over_udp(&simulator, "wrong", Order::Reset), Err(BmcError::Password));
+    assert!(!simulator.did_anything());
+    assert!(carry_out_over_udp(&simulator, "rain-in-May", Order::ResetIfOn).unwrap().acted);
     assert!(simulator.deeds().starts_with("reset"), "{}", simulator.deeds());
     // A controller that answers nobody any more.
     simulator.program.kill().unwrap();
     simulator.program.wait().unwrap();
-    let place = simulator.socket.peer_addr().unwrap();
+    let place = simulator.place();
     let ended = bmc::carry_out(place, Login::new("fence", "rain-in-May").unwrap(), Order::Status, [1; 32]);
     assert!(matches!(ended, Err(BmcError::Silent(_))), "{ended:?}");
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use array::now;
 use cluster::situation::PeerSeen;
-use cluster::{Action, Command, Core, Event, Order, Refusal, Role};
+use cluster::{Action, Command, Core, Event, Refusal, Role};
 use control::cluster::{NewGroup, Reply, Request, Setup, SetupState, Status};
 use crossbeam_channel::{Select, Sender, bounded};
 use settings::FurtherGroup;
@@ -18,12 +18,13 @@ use crate::group::{Ground, Group, GroupPlan};
 use crate::input::{INPUTS_MAX, Input};
 use crate::media::Media;
 use crate::orders::Job;
+use crate::power_fence::CoreSeen;
 use crate::requests::Asked;
 use crate::settings_keeper::{Keep, SettingsKeeper};
 use crate::status::Noticeboard;
 use crate::teller::Teller;
 use crate::watchdog::Watchdog;
-use crate::{group_orders, mail_service, power_fence, reset};
+use crate::{group_orders, mail_service, reset};
 
 /// Longest sleep of the loop.
 const TICK: Duration = Duration::from_millis(50);
@@ -208,9 +209,8 @@ impl DecisionLoop {
         let Event::Done { run, result } = event else { return };
         let pair_id = self.ground.settings.pair_id;
         let Some(group) = self.groups.get_mut(index) else { return };
-        let Some((_, over)) = group.fencing.take_if(|(fencing, _)| fencing == run) else { return };
-        let (own, peer) = (group.core.config().node, group.core.peer_seen());
-        if result.is_ok() && power_fence::is_wanted(over, pair_id, own, peer) {
+        let seen = CoreSeen { pair_id, own: group.core.config().node, peer: group.core.peer_seen() };
+        if group.fencing.ended(*run, result.is_ok(), &seen) {
             self.teller.power_fence.reset_peer();
         }
     }
@@ -267,9 +267,7 @@ impl DecisionLoop {
             }
             Action::Beat { beat, slot } => self.media.send(beat, slot),
             Action::Run { run, order, deadline_ms } => {
-                if let Order::Fence { over: Some(over), .. } = order {
-                    group.fencing = Some((run, over));
-                }
+                group.fencing.ordered(run, &order);
                 group.hands.give(Job { run, order, deadline: now() + deadline_ms });
             }
             // Orders carry their proofs, the slot's comes with each beat; a path that returns needs one.

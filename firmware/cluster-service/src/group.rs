@@ -20,6 +20,7 @@ use crate::mail_service::MailService;
 use crate::media::Media;
 use crate::operate::{OperateError, random_u32};
 use crate::orders::Hands;
+use crate::power_fence::Fencing;
 use crate::settings_keeper::core_node;
 use crate::{mail_watch, public_network};
 
@@ -102,8 +103,8 @@ pub struct Group {
     pub serving: Arc<AtomicBool>,
     /// When it was found released, on the way down.
     pub let_go: Option<Instant>,
-    /// The order under way that fences a former owner, and the key it held with.
-    pub fencing: Option<(u32, u64)>,
+    /// Whether a former owner is being fenced.
+    pub fencing: Fencing,
     /// Whether its processes are held still; unknown at the start.
     pub held: Option<bool>,
 }
@@ -133,7 +134,7 @@ impl Group {
             array_paths,
             serving,
             let_go: None,
-            fencing: None,
+            fencing: Fencing::default(),
             held: None,
         })
     }

@@ -12,11 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bmc::{BmcError, Login, Order, Outcome, Power};
+use bmc::{BmcError, Login, Outcome, Power};
 use cluster::situation::PeerSeen;
-use cluster::{Key, Node};
+use cluster::{Key, Node, Order};
 use control::cluster::Reply;
 use control::fence::{Look, Request, Shown};
+use control::telling::Check;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use ring::rand::{SecureRandom, SystemRandom};
 use settings::{Controller, Controllers, Settings};
@@ -64,11 +65,37 @@ enum Job {
     Test(Vec<Node>, Sender<Reply>, [String; 2]),
 }
 
-/// Whether the box that was fenced is to be reset as well: it held the reservation with `over`, and is
-/// silent on every medium. One that is heard stops by itself, and one that let the group go held nothing.
-pub fn is_wanted(over: u64, pair_id: u32, own: Node, peer: PeerSeen) -> bool {
-    let was_peers = Key::decode(over, pair_id).is_some_and(|key| key.node() == own.peer());
-    was_peers && peer == PeerSeen::Silent
+/// The order under way that fences a former owner. It says when that box is to be reset as well.
+#[derive(Debug, Default)]
+pub struct Fencing(Option<(u32, u64)>);
+
+impl Fencing {
+    /// An order was given.
+    pub fn ordered(&mut self, run: u32, order: &Order) {
+        if let Order::Fence { over: Some(over), .. } = order {
+            self.0 = Some((run, *over));
+        }
+    }
+
+    /// An order has ended. True if the array refuses the writes of the other box from now on, which held the
+    /// reservation, and which is silent on every medium. One that is heard stops by itself, and one that let
+    /// the group go held nothing.
+    pub fn ended(&mut self, run: u32, went_well: bool, core: &CoreSeen) -> bool {
+        let Some((_, over)) = self.0.take_if(|(fencing, _)| *fencing == run) else { return false };
+        let was_peers = Key::decode(over, core.pair_id).is_some_and(|key| key.node() == core.own.peer());
+        went_well && was_peers && core.peer == PeerSeen::Silent
+    }
+}
+
+/// What counts when a former owner has been fenced.
+#[derive(Debug, Clone, Copy)]
+pub struct CoreSeen {
+    /// The pair.
+    pub pair_id: u32,
+    /// This box.
+    pub own: Node,
+    /// How the other one is seen.
+    pub peer: PeerSeen,
 }
 
 impl PowerFence {
@@ -107,6 +134,21 @@ impl PowerFence {
         let known = lock(&self.known);
         known.controllers.of(node_of(self.node.peer()))?;
         known.looks.get(place(self.node.peer()))?.as_ref().map(|look| look.fault.is_none())
+    }
+
+    /// How it is with the other box's controller, for whoever looks at the readiness.
+    pub fn check(&self) -> Check {
+        let known = lock(&self.known);
+        let peer = self.node.peer();
+        let set = known.controllers.of(node_of(peer)).is_some();
+        let look = known.looks.get(place(peer)).and_then(Option::as_ref);
+        let (good, found) = match (set, look.map(|look| &look.fault)) {
+            (false, _) => (true, "power fencing is not set up".to_owned()),
+            (true, None) => (true, "the other box's management controller was not asked yet".to_owned()),
+            (true, Some(None)) => (true, "the other box's management controller answers".to_owned()),
+            (true, Some(Some(fault))) => (false, fault.clone()),
+        };
+        Check { name: ALARM.to_owned(), good, found }
     }
 
     /// Takes over what the other box knows better.
@@ -231,7 +273,7 @@ impl Worker {
             return;
         }
         self.reset_at = Some(Instant::now());
-        let done = exchange(&controller, Order::ResetIfOn);
+        let done = exchange(&controller, bmc::Order::ResetIfOn);
         let cause = match &done {
             Ok(Outcome { acted: true, .. }) => {
                 "the silent box was reset by its management controller".to_owned()
@@ -256,7 +298,7 @@ impl Worker {
 
     fn look(&mut self, node: Node) {
         if let Some(controller) = self.controller(node) {
-            let done = exchange(&controller, Order::Status);
+            let done = exchange(&controller, bmc::Order::Status);
             self.note(node, &done);
         }
     }
@@ -286,7 +328,7 @@ impl Worker {
     }
 }
 
-fn exchange(controller: &Controller, order: Order) -> Result<Outcome, BmcError> {
+fn exchange(controller: &Controller, order: bmc::Order) -> Result<Outcome, BmcError> {
     let mut seed = [0; 32];
     SystemRandom::new().fill(&mut seed).map_err(|_| BmcError::Packet)?;
     bmc::carry_out(controller.place(), Login::new(&controller.user, &controller.password.0)?, order, seed)
@@ -317,85 +359,4 @@ fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pairing::tests::first;
-    use cluster::{Ability, HandOver, Role};
-    use settings::Hidden;
-    use std::net::UdpSocket;
-
-    const LONG: Duration = Duration::from_mins(1);
-
-    #[test]
-    fn only_a_silent_box_that_held_the_reservation_is_reset() {
-        let theirs = Key::new(Node::B, 7, 4).encode();
-        let standby =
-            PeerSeen::Alive { role: Role::Standby, ability: Ability::Ready, hand_over: HandOver::None };
-        assert!(is_wanted(theirs, 7, Node::A, PeerSeen::Silent));
-        for heard in [standby, PeerSeen::Unclear] {
-            assert!(!is_wanted(theirs, 7, Node::A, heard), "it is heard, or may be");
-        }
-        assert!(!is_wanted(Key::new(Node::A, 7, 4).encode(), 7, Node::A, PeerSeen::Silent), "our own");
-        assert!(!is_wanted(Key::new(Node::B, 8, 4).encode(), 7, Node::A, PeerSeen::Silent), "a stranger's");
-    }
-
-    /// A controller nobody answers for, and the thread that asks it.
-    fn dead_controller() -> (PowerFence, Receiver<Input>, SettingsKeeper, UdpSocket) {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let at = socket.local_addr().unwrap();
-        let mut settings = first();
-        let password = Hidden("fence-it".to_owned());
-        let controller = Controller { address: at.ip(), port: at.port(), user: "fence".to_owned(), password };
-        settings.controllers.set(settings::Node::B, Some(controller));
-        let dir = tempfile::tempdir().unwrap();
-        let keeper =
-            SettingsKeeper::start(settings::SettingsFile::new(&dir.path().join("system")), settings.clone());
-        let (inputs, heard) = bounded(64);
-        let fence = PowerFence::start(&settings, &inputs).unwrap();
-        (fence, heard, keeper.unwrap(), socket)
-    }
-
-    #[test]
-    fn a_dead_controller_is_an_alarm_and_told_of_after_a_reset_in_vain() {
-        let (fence, heard, _keeper, _socket) = dead_controller();
-        let Input::Alarm { code: ALARM, text: Some(text) } = heard.recv_timeout(LONG).unwrap() else {
-            panic!("no alarm")
-        };
-        assert!(text.contains("does not answer"), "{text}");
-        assert_eq!(fence.answers(), Some(false));
-        // Twice, as when both groups are taken from it: it is done once.
-        fence.reset_peer();
-        fence.reset_peer();
-        let told = std::iter::from_fn(|| heard.recv_timeout(LONG).ok()).find_map(|input| match input {
-            Input::Telling(News::PowerFenced(cause)) => Some(cause),
-            _ => None,
-        });
-        let told = told.unwrap();
-        assert!(told.starts_with("the silent box was not reset: "), "{told}");
-        assert!(told.ends_with("the reservation keeps it out all the same"), "{told}");
-    }
-
-    #[test]
-    fn what_is_shown_has_no_password_and_a_change_is_kept() {
-        let (fence, _heard, keeper, _socket) = dead_controller();
-        let mut settings = first();
-        settings.peer_name = Some("box-b".to_owned());
-        let board = Noticeboard::new(&settings, Node::A, 2_000);
-        let ask = |request| {
-            let (answer, reply) = bounded(1);
-            fence.answer(request, &board, &keeper, answer);
-            reply.recv_timeout(LONG).unwrap()
-        };
-        let reply = ask(Request::Show);
-        assert!(!serde_json::to_string(&reply).unwrap().contains("fence-it"));
-        let Reply::Fence(rows) = reply else { panic!("{reply:?}") };
-        assert_eq!(rows.len(), 2);
-        assert_eq!(rows[1].user.as_deref(), Some("fence"));
-        assert!(matches!(ask(Request::Test { box_name: Some("box-c".to_owned()) }), Reply::Refused(_)));
-        let Reply::Fence(rows) = ask(Request::Clear { box_name: "box-b".to_owned() }) else { panic!() };
-        assert_eq!((&rows[1].place, &rows[1].look), (&None, &None));
-        assert_eq!(fence.controllers().revision, 2);
-        let reply = ask(Request::Test { box_name: None });
-        assert!(matches!(&reply, Reply::Refused(reason) if reason.contains("fence set")), "{reply:?}");
-    }
-}
+mod tests;

@@ -130,6 +130,8 @@ pub struct Seen<'a> {
     pub dead_time_ms: u64,
     /// Phases of the takes known, newest first, in milliseconds in all.
     pub takes_ms: &'a [u64],
+    /// How it is with power fencing, which is shown and never counts.
+    pub power_fence: &'a Check,
 }
 
 /// The phases of the newest takes, in milliseconds in all, newest first.
@@ -173,6 +175,8 @@ pub fn judge(seen: &Seen<'_>) -> Readiness {
     ];
     checks.extend(equality(seen));
     let good = checks.iter().all(|check| check.good);
+    // A second key: a takeover without it is as safe, and as quick.
+    checks.push(seen.power_fence.clone());
     let slowest = seen.takes_ms.iter().max();
     Readiness {
         rehearsed: true,
@@ -260,7 +264,11 @@ mod tests {
         Rehearsal { system: Ok(()), memory_kib: 500_000, mail: Ok(()) }
     }
 
-    fn seen<'a>(rehearsal: &'a Rehearsal, peer: &'a Report) -> Seen<'a> {
+    fn power_fence() -> Check {
+        check("power_fence", false, "it does not answer".to_owned())
+    }
+
+    fn seen<'a>(rehearsal: &'a Rehearsal, peer: &'a Report, power_fence: &'a Check) -> Seen<'a> {
         Seen {
             role: Role::Standby,
             ability: Ability::Ready,
@@ -272,27 +280,30 @@ mod tests {
             own: ("s", "i"),
             dead_time_ms: 2_400,
             takes_ms: &[800, 1_100],
+            power_fence,
         }
     }
 
     #[test]
     fn a_standby_with_nothing_wrong_would_succeed_in_the_measured_time() {
-        let (rehearsal, peer) = (rehearsal(), peer());
-        let readiness = judge(&seen(&rehearsal, &peer));
+        let (rehearsal, peer, fence) = (rehearsal(), peer(), power_fence());
+        let readiness = judge(&seen(&rehearsal, &peer, &fence));
         assert!(readiness.would_succeed, "{readiness:?}");
         assert_eq!(readiness.estimate_ms, Some(3_500));
-        assert_eq!(judge(&Seen { takes_ms: &[], ..seen(&rehearsal, &peer) }).estimate_ms, None);
+        // A management controller that does not answer is told of, and changes nothing.
+        assert_eq!(readiness.obstacle(), Some(&fence));
+        assert_eq!(judge(&Seen { takes_ms: &[], ..seen(&rehearsal, &peer, &fence) }).estimate_ms, None);
     }
 
     #[test]
     fn each_single_fault_is_the_exact_reason() {
-        let (good, equal) = (rehearsal(), peer());
+        let (good, equal, fence) = (rehearsal(), peer(), power_fence());
         let read_only = Rehearsal { system: Err("read only".to_owned()), ..good.clone() };
         let small = Rehearsal { memory_kib: 50_000, ..good.clone() };
         let broken = Rehearsal { mail: Err("no".to_owned()), ..good.clone() };
         let other_image = Report { image: "j".to_owned(), ..peer() };
         let other_settings = Report { settings: "t".to_owned(), ..peer() };
-        let base = seen(&good, &equal);
+        let base = seen(&good, &equal, &fence);
         let cases = [
             ("able", Seen { ability: Ability::PublicLost, ..base }),
             ("reservation", Seen { reserved: (Reserved::Peers, Some(60_000)), ..base }),
@@ -315,9 +326,9 @@ mod tests {
 
     #[test]
     fn only_a_standby_rehearses() {
-        let (good, equal) = (rehearsal(), peer());
+        let (good, equal, fence) = (rehearsal(), peer(), power_fence());
         for role in [Role::Active, Role::Taking, Role::Releasing, Role::Starting, Role::Fenced] {
-            assert_eq!(judge(&Seen { role, ..seen(&good, &equal) }), Readiness::default());
+            assert_eq!(judge(&Seen { role, ..seen(&good, &equal, &fence) }), Readiness::default());
         }
         assert!(memory_available_kib(Path::new("/proc/meminfo")).unwrap() > 0);
     }

@@ -279,6 +279,7 @@ impl Teller {
             own
         };
         let view = core.view();
+        let power_fence = self.power_fence.check();
         let seen = Seen {
             role: view.role,
             ability: view.ability,
@@ -290,6 +291,7 @@ impl Teller {
             own: (&self.settings_digest, &self.image),
             dead_time_ms: core.config().dead_time_ms,
             takes_ms: &takes,
+            power_fence: &power_fence,
         };
         self.readiness = if noticeboard.is_paired() { readiness::judge(&seen) } else { Readiness::default() };
         let unready = self.readiness.rehearsed && !self.readiness.would_succeed && !view.maintenance;
