@@ -355,6 +355,20 @@ impl Client {
         self.stream.get_mut().write_all(bytes).is_ok()
     }
 
+    /// Whether something comes within a moment; only for who writes down what does.
+    pub fn has_more(&mut self) -> bool {
+        let moment = Duration::from_millis(700);
+        let wait = |stream: &mut Stream, limit| match stream {
+            Stream::Clear(stream) => stream.set_read_timeout(Some(limit)).unwrap(),
+            Stream::Secret(stream) => stream.sock.set_read_timeout(Some(limit)).unwrap(),
+            Stream::Gone => {}
+        };
+        wait(self.stream.get_mut(), moment);
+        let found = self.stream.fill_buf().is_ok_and(|bytes| !bytes.is_empty());
+        wait(self.stream.get_mut(), Duration::from_mins(1));
+        found
+    }
+
     /// One line without its end; empty at the end of the connection.
     pub fn line(&mut self) -> String {
         let mut line = String::new();
