@@ -13,6 +13,7 @@ mod checks;
 mod clock;
 mod coverage;
 mod faults;
+mod for_lab;
 mod host;
 mod life;
 mod media;

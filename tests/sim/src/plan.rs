@@ -15,10 +15,6 @@ use crate::rng::Rng;
 
 /// How long faults begin in a plan of the simulator, in milliseconds.
 const FAULTS_MS: u64 = 60_000;
-/// How many faults a plan for the lab has.
-const LAB_FAULTS: u64 = 6;
-/// What a plan for the lab waits before its first fault, so that both boxes are up, in milliseconds.
-const LAB_FIRST_MS: u64 = 60_000;
 
 /// What goes wrong in one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -311,32 +307,10 @@ impl Plan {
         }
         self.faults.push(first);
     }
-
-    /// A plan that the lab can play as well: few faults, one after the other, each given time to end.
-    pub fn for_lab(seed: u64) -> Self {
-        let mut rng = Rng::new(seed ^ 0x4C41_4221);
-        let mut faults = Vec::new();
-        let mut at_ms = LAB_FIRST_MS;
-        for _ in 0..LAB_FAULTS {
-            let fault = Fault {
-                when: None,
-                ..Fault::draw(
-                    pick(&Kind::LAB, &mut rng),
-                    at_ms,
-                    pick(&[Place::A, Place::B], &mut rng),
-                    &mut rng,
-                )
-            };
-            // What boots or starts under QEMU needs its time.
-            at_ms += fault.for_ms + rng.range(30_000, 45_000);
-            faults.push(fault);
-        }
-        Self { seed, power_on_ms: [0, 0], heal_at_ms: at_ms, faults }
-    }
 }
 
 impl Fault {
-    fn draw(kind: Kind, at_ms: u64, on: Place, rng: &mut Rng) -> Self {
+    pub(crate) fn draw(kind: Kind, at_ms: u64, on: Place, rng: &mut Rng) -> Self {
         let (shortest, longest) = kind.lasts_ms();
         let for_ms = rng.range(shortest, longest);
         let of = if rng.chance(700) { on } else { on.other() };
@@ -386,7 +360,7 @@ impl fmt::Display for Fault {
     }
 }
 
-fn pick<T: Copy>(among: &[T], rng: &mut Rng) -> T {
+pub(crate) fn pick<T: Copy>(among: &[T], rng: &mut Rng) -> T {
     among[rng.range(0, among.len() as u64 - 1) as usize]
 }
 
@@ -400,15 +374,6 @@ mod tests {
             let plan = Plan::draw(seed);
             let json = serde_json::to_string(&plan).unwrap();
             assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan);
-        }
-    }
-
-    #[test]
-    fn a_plan_for_the_lab_has_only_what_the_lab_can_do() {
-        for seed in 0..200 {
-            let plan = Plan::for_lab(seed);
-            assert!(plan.faults.iter().all(|fault| Kind::LAB.contains(&fault.kind) && fault.when.is_none()));
-            assert!(plan.faults.windows(2).all(|two| two[0].at_ms + two[0].for_ms < two[1].at_ms));
         }
     }
 }
