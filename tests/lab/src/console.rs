@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -90,12 +90,24 @@ impl Console {
         self.at_prompt.store(false, Ordering::Relaxed);
     }
 
-    /// Waits until the box has started: it shows its status, or asks the wizard's first question.
+    /// Waits until the box has started: it shows its status, or asks the wizard's first question. A
+    /// status page on which nothing is known yet says neither.
     pub fn wait_for_start(&self, most: Duration) -> Result<Start> {
-        let from = self.started_from.load(Ordering::Relaxed);
-        let found = self.expect(from, &[phrases::WIZARD, phrases::STATUS], most)?;
-        let status_since = self.tape.wait_for(from, &[phrases::STATUS], Duration::ZERO);
-        Ok(if found.which == 0 && status_since.is_none() { Start::Blank } else { Start::SetUp })
+        let end = Instant::now() + most;
+        let mut from = self.started_from.load(Ordering::Relaxed);
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let found = self.expect(from, &[phrases::WIZARD, phrases::STATUS, phrases::THIS_BOX], left)?;
+            if found.which == 0 {
+                let status_since = self.tape.wait_for(found.end, &[phrases::STATUS], Duration::ZERO);
+                return Ok(if status_since.is_none() { Start::Blank } else { Start::SetUp });
+            }
+            let knows_nothing = phrases::NOTHING_KNOWN.iter().any(|text| found.before.contains(text));
+            if found.which == 2 || !knows_nothing {
+                return Ok(Start::SetUp);
+            }
+            from = found.end;
+        }
     }
 
     /// Sends keys as they are.

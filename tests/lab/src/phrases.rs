@@ -23,6 +23,11 @@ pub const PASSWORD: &str = "Password: ";
 pub const WIZARD: &str = "Language / ";
 /// What the status screen shows in its last row.
 pub const STATUS: &str = "Ctrl-L redraw";
+/// What stands before the box's name on the status screen of a box that has its settings.
+pub const THIS_BOX: &str = "This box    box-";
+/// What the status screen shows, in its place, before it is known whether the box has settings.
+pub const NOTHING_KNOWN: [&str; 2] =
+    ["waiting for the cluster service", "The cluster service is not running"];
 /// What the wizard shows when the box has its settings.
 pub const SET_UP_DONE: &str = "Set-up is complete.";
 /// What the wizard shows before it refuses an answer, or could not carry the answers out.
