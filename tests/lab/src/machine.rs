@@ -241,16 +241,25 @@ impl Machine {
 
     /// The host adapter is there again, with its LUN.
     pub fn find_adapter(&self) -> Result<()> {
+        if self.plug_adapter().is_err() {
+            // A box that does not look at its slots, because it was starting when the card was pulled,
+            // keeps it until its next reset; that is what a technician does then.
+            self.reset()?;
+            self.plug_adapter()?;
+        }
+        self.find_lun()
+    }
+
+    fn plug_adapter(&self) -> Result<()> {
         let began = Instant::now();
         let adapter = json!({ "driver": "virtio-scsi-pci", "id": "hba", "bus": "adapter-slot" });
         while let Err(error) = self.execute("device_add", adapter.clone()) {
-            // A box that does not look at its slots keeps the card; after a reset it is a new one.
             if began.elapsed() > REPLUG_MAX {
                 return Err(error);
             }
             thread::sleep(Duration::from_millis(100));
         }
-        self.find_lun()
+        Ok(())
     }
 
     /// What the box writes to its own disk fails for want of space, or no longer does. What it reads is
