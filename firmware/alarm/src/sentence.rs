@@ -111,6 +111,11 @@ const SENTENCES: &[(&str, &str)] = &[
     ("the other box's management controller was not asked yet", "尚未查询对方机器的管理控制器"),
     ("the other box's management controller answers", "对方机器的管理控制器有应答"),
     ("no management controller is set; see `fence set`", "未设置管理控制器；见 `fence set`"),
+    (
+        "the disk of the mail store is full, and new mail is refused ({0}); have mail deleted",
+        "邮件存储盘已满，拒收新邮件（{0}）；请删除邮件",
+    ),
+    ("the mail service does not answer as it should: {0}", "邮件服务应答不正确：{0}"),
     ("this box could not serve: {0}", "本机无法提供服务：{0}"),
     ("the last attempt to serve failed: {0}", "上次尝试提供服务失败：{0}"),
     ("a takeover by this box would not succeed: {0}", "本机若现在接管将不会成功：{0}"),

@@ -21,6 +21,7 @@ use crate::media::Media;
 use crate::operate::{OperateError, random_u32};
 use crate::orders::Hands;
 use crate::power_fence::Fencing;
+use crate::probe::ProbeWay;
 use crate::settings_keeper::core_node;
 use crate::{mail_watch, public_network};
 
@@ -167,9 +168,10 @@ fn threads(
     let array_paths = ArrayPaths::start(lun, send)?;
     media.add_array(array_paths.clone(), send)?;
     let public_network = public_network::start(&ground.public_card, settings, plan, send)?;
-    let mail = MailService::new(settings, plan);
+    let probe_way = ProbeWay::default();
+    let mail = MailService::new(settings, plan, probe_way.clone());
     let hands = Hands::start(array_paths.clone(), mail, public_network, send)?;
     let serving = Arc::new(AtomicBool::new(false));
-    mail_watch::start(plan.place, serving.clone(), send)?;
+    mail_watch::start(plan.place, probe_way, serving.clone(), send)?;
     Ok((array_paths, hands, serving))
 }

@@ -37,6 +37,8 @@ mod peer_link;
 mod power_fence;
 mod private;
 mod probe;
+mod probe_talk;
+mod probe_tls;
 mod public_network;
 mod readiness;
 mod records;

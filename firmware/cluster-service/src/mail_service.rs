@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use settings::{Settings, parse_interface_address};
 
 use crate::group::GroupPlan;
+use crate::probe::ProbeWay;
 
 /// Between two questions while waiting for it.
 const POLL: Duration = Duration::from_millis(25);
@@ -33,11 +34,12 @@ const FIRST_ACCOUNT: &str = "admin";
 pub struct MailService {
     group: &'static GroupPlace,
     assignment: Assignment,
+    probe_way: ProbeWay,
 }
 
 impl MailService {
     /// The mail service of the group of `plan`; what groups have in common is in `settings`.
-    pub fn new(settings: &Settings, plan: &GroupPlan) -> Self {
+    pub fn new(settings: &Settings, plan: &GroupPlan, probe_way: ProbeWay) -> Self {
         let addresses = plan.virtual_addresses.iter().filter_map(|text| parse_interface_address(text).ok());
         Self {
             group: plan.place,
@@ -54,13 +56,16 @@ impl MailService {
                 }),
                 ports: Ports::default(),
                 socket: plan.place.socket.to_owned(),
+                probe_token: None,
             },
+            probe_way,
         }
     }
 
     /// Starts it: its assignment is written, init starts the process, the store recovers.
     pub fn start(&self, proof: &HeldProof) -> Result<(), StepFault> {
-        let assignment = Assignment { epoch: proof.epoch(), ..self.assignment.clone() };
+        let probe_token = self.probe_way.draw(&self.assignment.addresses, self.assignment.ports);
+        let assignment = Assignment { epoch: proof.epoch(), probe_token, ..self.assignment.clone() };
         let path = self.group.assignment;
         write_assignment(self.group, &assignment)
             .map_err(|e| StepFault::Failed(format!("{path} cannot be written: {e}")))?;

@@ -16,7 +16,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use tracing::warn;
 
 use crate::input::Input;
-use crate::probe::{self, Fault};
+use crate::probe::{Fault, Found, ProbeWay, Prober, Progress};
 use crate::sentry::{Illness, Patience, Pulse, Verdict, judge_silence};
 
 /// Between two looks at a question that waits, and between two questions.
@@ -56,14 +56,22 @@ impl Shared {
 }
 
 /// Starts both threads for the mail service of `group`; questions are put only while `serving`.
-pub fn start(group: &'static GroupPlace, serving: Arc<AtomicBool>, inputs: &Sender<Input>) -> io::Result<()> {
+pub fn start(
+    group: &'static GroupPlace,
+    way: ProbeWay,
+    serving: Arc<AtomicBool>,
+    inputs: &Sender<Input>,
+) -> io::Result<()> {
     let facts = Shared(group, Arc::default());
     let (to_loop, follower) = (inputs.clone(), facts.clone());
     thread::Builder::new().name("services".to_owned()).spawn(move || follow(&follower, &to_loop))?;
     let (ask, asked) = bounded(1);
     let (answer, answers) = bounded(1);
-    thread::Builder::new().name("prober".to_owned()).spawn(move || probe::run(group, &asked, &answer))?;
-    let watch = Watch { serving, facts, ask, answers, inputs: inputs.clone(), number: 0, wrong: 0 };
+    let progress = Progress::default();
+    let prober = Prober::new(group, way, progress.clone());
+    thread::Builder::new().name("prober".to_owned()).spawn(move || prober.run(&asked, &answer))?;
+    let inputs = inputs.clone();
+    let watch = Watch { serving, facts, ask, answers, progress, inputs, number: 0, wrong: 0, full: false };
     thread::Builder::new().name("sentry".to_owned()).spawn(move || watch.run())?;
     Ok(())
 }
@@ -98,12 +106,15 @@ struct Watch {
     serving: Arc<AtomicBool>,
     facts: Shared,
     ask: Sender<u32>,
-    answers: Receiver<(u32, Result<(), Fault>)>,
+    answers: Receiver<(u32, Result<Found, Fault>)>,
+    progress: Progress,
     inputs: Sender<Input>,
     /// Number of the last question.
     number: u32,
     /// Wrong answers in a row.
     wrong: u32,
+    /// New mail is refused for lack of room.
+    full: bool,
 }
 
 impl Watch {
@@ -112,6 +123,7 @@ impl Watch {
             thread::sleep(STEP);
             if !self.serving.load(Ordering::Acquire) {
                 self.wrong = 0;
+                self.note_room(None);
                 continue;
             }
             let verdict = if self.facts.get().given_up { None } else { Some(self.question()) };
@@ -138,12 +150,16 @@ impl Watch {
             self.number = self.number.wrapping_add(1);
         }
         let mut patience = Patience::new();
+        let mut progress = self.progress.load(Ordering::Relaxed);
         loop {
             match self.answers.recv_timeout(STEP) {
                 // The answer to one that was given up.
                 Ok((number, _)) if number != self.number => continue,
-                Ok((_, Ok(()))) => {
+                Ok((_, Ok(found))) => {
                     self.wrong = 0;
+                    if let Some(full) = found.disk_full {
+                        self.note_room(full);
+                    }
                     return Verdict::Well;
                 }
                 Ok((_, Err(Fault::NobodyListens))) => return judge_silence(self.age()),
@@ -153,6 +169,11 @@ impl Watch {
             }
             if !self.serving.load(Ordering::Acquire) {
                 return Verdict::Wait;
+            }
+            // Each answer within a transaction is one for itself.
+            let now = self.progress.load(Ordering::Relaxed);
+            if now != progress {
+                (progress, patience) = (now, Patience::new());
             }
             match patience.wait(STEP, self.facts.get().process.and_then(|(pid, _)| pulse(pid))) {
                 Verdict::Wait => {}
@@ -172,7 +193,21 @@ impl Watch {
             return Verdict::Wait;
         }
         self.wrong = 0;
-        Verdict::Ill(Illness::Wrong)
+        Verdict::Ill(Illness::Wrong(reason.to_owned()))
+    }
+
+    /// A full disk would be full on the other box as well: it is an alarm, and no reason to move.
+    fn note_room(&mut self, full: Option<String>) {
+        if self.full == full.is_some() {
+            return;
+        }
+        self.full = full.is_some();
+        let text = full.map(|words| {
+            format!(
+                "the disk of the mail store is full, and new mail is refused ({words}); have mail deleted"
+            )
+        });
+        let _ = self.inputs.send(Input::Alarm { code: "disk_full", text });
     }
 }
 

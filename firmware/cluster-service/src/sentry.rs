@@ -34,7 +34,7 @@ impl Pulse {
 }
 
 /// What is thought of the mail service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It works.
     Well,
@@ -45,26 +45,26 @@ pub enum Verdict {
 }
 
 /// In what way it does not work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Illness {
     /// It does not answer, and does nothing.
     Dead,
     /// It is busy with something, but does not answer.
     Useless,
-    /// It answers that something does not work, or answers something else.
-    Wrong,
+    /// It answers that something does not work, or answers something else; in its own words.
+    Wrong(String),
     /// It runs and lets nobody in.
     Closed,
 }
 
 impl std::fmt::Display for Illness {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Dead => "the mail service does not answer and does nothing",
-            Self::Useless => "the mail service is busy and does not answer",
-            Self::Wrong => "the mail service does not answer as it should",
-            Self::Closed => "the mail service lets nobody in",
-        })
+        match self {
+            Self::Dead => f.write_str("the mail service does not answer and does nothing"),
+            Self::Useless => f.write_str("the mail service is busy and does not answer"),
+            Self::Wrong(words) => write!(f, "the mail service does not answer as it should: {words}"),
+            Self::Closed => f.write_str("the mail service lets nobody in"),
+        }
     }
 }
 

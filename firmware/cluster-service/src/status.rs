@@ -286,9 +286,10 @@ impl Noticeboard {
 }
 
 /// Order in which alarms are shown; one that is not named comes first, because nobody thought of it.
-const WORST_FIRST: [&str; 16] = [
+const WORST_FIRST: [&str; 17] = [
     "take_failed",
     "not_ready",
+    "disk_full",
     "takeover_unsure",
     "watchdog",
     "address_stranger",

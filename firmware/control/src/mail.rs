@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use settings::Hidden;
+
 use crate::directory;
 
 /// What the cluster service tells the mail service at its start.
@@ -25,6 +27,9 @@ pub struct Assignment {
     pub ports: Ports,
     /// Where the administration socket is.
     pub socket: String,
+    /// Opens the mailbox of the box's own probes, from the box's own addresses only; new at every start.
+    #[serde(default)]
+    pub probe_token: Option<Hidden>,
 }
 
 /// First domain and administrator of a new store.

@@ -6,11 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::{Limits, TryOut};
+use crate::probing::Probing;
 
 /// Addresses remembered for their rate; the quiet ones go first.
 const ADDRESSES_MAX: usize = 20_000;
 /// Patience with those who have not logged in when three quarters of the places are taken.
 const SHORT_PATIENCE: Duration = Duration::from_secs(10);
+/// Places beyond the others' for the box's own probes.
+const PROBES_MAX: usize = 4;
 /// Refused connections make at most one log line in so long.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -19,6 +22,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Admission {
     limits: Limits,
     try_out: TryOut,
+    probing: Probing,
     state: Mutex<State>,
 }
 
@@ -88,13 +92,13 @@ impl NotAdmitted {
 }
 
 impl Admission {
-    pub(crate) fn new(limits: &Limits, try_out: TryOut) -> Arc<Self> {
-        Arc::new(Self { limits: limits.clone(), try_out, state: Mutex::default() })
+    pub(crate) fn new(limits: &Limits, try_out: TryOut, probing: Probing) -> Arc<Self> {
+        Arc::new(Self { limits: limits.clone(), try_out, probing, state: Mutex::default() })
     }
 
     /// Whether an address stands outside the bounds per address.
     pub(crate) fn is_trusted(&self, address: IpAddr) -> bool {
-        self.try_out.trust_loopback && address.to_canonical().is_loopback()
+        self.try_out.trust_loopback && address.to_canonical().is_loopback() || self.probing.is_own(address)
     }
 
     /// Takes a place for a connection of this address.
@@ -102,7 +106,9 @@ impl Admission {
         let trusted = self.is_trusted(peer);
         let key = network(peer);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.total >= self.limits.connections_max {
+        // The prober comes in however many others there are: a flood is no illness of the service.
+        let kept_back = if self.probing.is_own(peer) { PROBES_MAX } else { 0 };
+        if state.total >= self.limits.connections_max + kept_back {
             return Err(NotAdmitted::Full);
         }
         let wide = wide_network(peer);
@@ -124,7 +130,8 @@ impl Admission {
     pub(crate) fn handshake(self: &Arc<Self>, peer: IpAddr) -> Option<Handshake> {
         let address = (!self.is_trusted(peer)).then(|| network(peer));
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.handshakes >= self.limits.handshakes_max {
+        let kept_back = if self.probing.is_own(peer) { PROBES_MAX } else { 0 };
+        if state.handshakes >= self.limits.handshakes_max + kept_back {
             return None;
         }
         if let Some(of) = address.and_then(|address| state.addresses.get_mut(&address)) {
@@ -253,7 +260,7 @@ mod tests {
             connection_burst: 3,
             ..Limits::default()
         };
-        Admission::new(&limits, TryOut { trust_loopback, ..TryOut::default() })
+        Admission::new(&limits, TryOut { trust_loopback, ..TryOut::default() }, Probing::default())
     }
 
     #[test]
@@ -288,7 +295,7 @@ mod tests {
             connections_max: 5,
             ..Limits::default()
         };
-        let (admission, now) = (Admission::new(&limits, TryOut::default()), Instant::now());
+        let (admission, now) = (Admission::new(&limits, TryOut::default(), Probing::default()), Instant::now());
         let host = |text: &str| text.parse::<IpAddr>().unwrap();
         let one = admission.admit(host("192.0.2.1"), now).unwrap();
         let two = admission.admit(host("192.0.2.2"), now).unwrap();

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use control::mail::{FirstAccount, Ports};
+use control::mail::{FirstAccount, Hidden, Ports};
 
 /// Everything the service is told at its start.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub struct Config {
     pub ports: Ports,
     /// Where the administration socket is; none for a try-out that needs none.
     pub socket: Option<PathBuf>,
+    /// Opens the mailbox of the box's own probes; none where nobody probes.
+    pub probe_token: Option<Hidden>,
     /// Port of other servers; 25 except in tests.
     pub relay_port: u16,
     /// Port of web servers with policies (RFC 8461); 443 except in tests.

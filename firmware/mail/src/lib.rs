@@ -30,6 +30,7 @@ mod listen;
 mod maildrops;
 mod outgoing;
 mod password;
+mod probing;
 mod proxy;
 mod receiving;
 mod rewriting;
@@ -156,6 +157,7 @@ fn read_assignment(path: &Path) -> Result<Config, MailError> {
         first: assignment.first,
         ports: assignment.ports,
         socket: Some(assignment.socket.into()),
+        probe_token: assignment.probe_token,
         relay_port: 25,
         policy_port: 443,
         try_out: TryOut::default(),

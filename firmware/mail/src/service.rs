@@ -21,6 +21,7 @@ use crate::listen::{self, Protocols};
 use crate::maildrops::Maildrops;
 use crate::outgoing::{Connector, Router, Sts, Trust, Worker};
 use crate::password::Passwords;
+use crate::probing::Probing;
 use crate::receiving::{self, Decisions};
 use crate::rewriting::Rewriting;
 use crate::tls::{RELOAD_INTERVAL, Tls};
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) try_out: TryOut,
     pub(crate) text_memory: Arc<Semaphore>,
+    pub(crate) probing: Probing,
     pub(crate) maildrops: Arc<Maildrops>,
     /// Becomes true when the service stops.
     pub(crate) stop: watch::Receiver<bool>,
@@ -232,7 +234,9 @@ async fn share(
     listeners: u64,
 ) -> Result<Shared, MailError> {
     let counters = Arc::new(Counters::default());
-    let admission = Admission::new(&config.limits, config.try_out);
+    let probing = Probing::new(config.probe_token.as_ref().map(|token| token.0.as_str()), &config.addresses);
+    probing.make_mailbox(&store).await?;
+    let admission = Admission::new(&config.limits, config.try_out, probing.clone());
     let host_name: Arc<str> = Arc::from(config.host_name.as_str());
     let addresses: Arc<[IpAddr]> = Arc::from(config.addresses.as_slice());
     let router = Router::new(
@@ -247,7 +251,8 @@ async fn share(
     let connector = Connector::new(Arc::clone(&host_name), config.limits.relay, trust);
     Ok(Shared {
         passwords: Arc::new(
-            Passwords::new(store.clone(), Arc::clone(&counters), Arc::clone(&admission)).await?,
+            Passwords::new(store.clone(), Arc::clone(&counters), Arc::clone(&admission), probing.clone())
+                .await?,
         ),
         authenticator: Authenticator::new(&config.name_servers, Arc::clone(&host_name)),
         receiving: Decisions::load(&store)?,
@@ -270,6 +275,7 @@ async fn share(
         limits: config.limits.clone(),
         try_out: config.try_out,
         text_memory: Arc::new(Semaphore::new(config.limits.text_memory_kib)),
+        probing,
         maildrops: Arc::default(),
         listening: AtomicU64::new(0),
         session_prefix: unix_ms(),

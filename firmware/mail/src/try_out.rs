@@ -102,6 +102,7 @@ impl Options {
             first: None,
             ports: self.ports(),
             socket: Some(self.data.join("mail.sock")),
+            probe_token: None,
             relay_port: self.relay_port,
             policy_port: 443,
             try_out: TryOut {

@@ -207,7 +207,7 @@ fn memory_for_texts_is_bounded() {
     house.has_read(SMTP);
     let mut second = smtp(&house);
     let done = send(&mut second, "x@far.test", &["alice@nine.test"], &half.replace("\r\n", "\n"));
-    assert!(done.starts_with("452 4.3.1"), "{done}");
+    assert!(done.starts_with("452 4.4.5"), "{done}");
     assert!(first.say("\r\n.").starts_with("250"));
     let done = send(&mut second, "x@far.test", &["alice@nine.test"], &half.replace("\r\n", "\n"));
     assert!(done.starts_with("250"), "{done}");

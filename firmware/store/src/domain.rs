@@ -102,22 +102,27 @@ pub(crate) fn by_number(
 }
 
 /// Domains after `after`, by name, at most `limit`.
+/// Domain of what the box keeps for itself, the mailbox of its probes: in no list, and nobody's first
+/// domain. The name is nobody's in the DNS (RFC 2606 2).
+pub const HIDDEN_DOMAIN: &str = "probe.invalid";
+
 pub(crate) fn page(
     database: &Connection,
     after: &str,
     limit: usize,
 ) -> Result<Vec<DomainRecord>, StoreError> {
-    let mut statement =
-        database.prepare_cached(&format!("{SELECT} WHERE name > ?1 ORDER BY name LIMIT ?2"))?;
-    let rows =
-        statement.query_map(rusqlite::params![after, limit.min(i64::MAX as usize) as i64], read_domain)?;
+    let mut statement = database
+        .prepare_cached(&format!("{SELECT} WHERE name > ?1 AND name <> ?3 ORDER BY name LIMIT ?2"))?;
+    let limit = limit.min(i64::MAX as usize) as i64;
+    let rows = statement.query_map(rusqlite::params![after, limit, HIDDEN_DOMAIN], read_domain)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// The domain that was made first: the one of `Postmaster` alone (RFC 5321 4.5.1).
 pub(crate) fn first(database: &Connection) -> Result<Option<String>, StoreError> {
-    let mut statement = database.prepare_cached("SELECT name FROM domains ORDER BY id LIMIT 1")?;
-    Ok(statement.query_row([], |row| row.get(0)).optional()?)
+    let mut statement =
+        database.prepare_cached("SELECT name FROM domains WHERE name <> ?1 ORDER BY id LIMIT 1")?;
+    Ok(statement.query_row([HIDDEN_DOMAIN], |row| row.get(0)).optional()?)
 }
 
 /// What is remembered of domains and of the system's defaults. A change of the directory bumps the

@@ -48,6 +48,9 @@ pub struct DomainInUse {
     pub catch_all: Vec<String>,
 }
 
+/// The only address in [`crate::HIDDEN_DOMAIN`].
+pub const HIDDEN_ADDRESS: &str = "probe@probe.invalid";
+
 impl Page {
     fn limit(&self) -> i64 {
         self.limit.min(PAGE_MAX) as i64
@@ -64,14 +67,14 @@ impl Page {
         let in_domain = if domain.is_some() { in_domain } else { "AND ?1 IS NULL" };
         let sql = format!(
             "SELECT DISTINCT address FROM {table} WHERE address > ?2 AND address >= ?3 AND address < ?4 {in_domain}
-             ORDER BY address LIMIT ?5"
+               AND address <> ?6 ORDER BY address LIMIT ?5"
         );
         let prefix = self.prefix.to_lowercase();
         let end = format!("{prefix}\u{10ffff}");
         let mut statement = database.prepare_cached(&sql)?;
         let after = self.after.to_lowercase();
-        let rows =
-            statement.query_map(params![domain, after, prefix, end, self.limit()], |row| row.get(0))?;
+        let rows = statement
+            .query_map(params![domain, after, prefix, end, self.limit(), HIDDEN_ADDRESS], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 }

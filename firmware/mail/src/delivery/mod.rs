@@ -185,6 +185,11 @@ impl DeliveryDesk {
         taken
     }
 
+    /// Takes a message of the box's own prober: it is no traffic, and nothing is told of it.
+    pub(crate) async fn deliver_probe(&self, incoming: Incoming<Destination>) -> Result<(), Refusal> {
+        self.take(incoming, "", Opinion::TRUSTED).await
+    }
+
     async fn take(
         &self,
         mut incoming: Incoming<Destination>,
@@ -342,6 +347,7 @@ fn refusal_of(error: &StoreError) -> Refusal {
         StoreError::OverQuota => Refusal::MailboxFull,
         StoreError::DomainOverQuota => Refusal::DomainFull,
         StoreError::NoSuchAccount => Refusal::UnknownUser,
+        StoreError::DiskFull => Refusal::DiskFull,
         _ => Refusal::StoreUnavailable,
     }
 }
@@ -350,6 +356,7 @@ fn temporary(error: &StoreError) -> Refusal {
     tracing::error!("mail cannot be taken: {error}");
     match error {
         StoreError::Busy => Refusal::Busy,
+        StoreError::DiskFull => Refusal::DiskFull,
         _ => Refusal::StoreUnavailable,
     }
 }

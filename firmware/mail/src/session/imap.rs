@@ -15,7 +15,8 @@ use crate::wire::Wire;
 /// Serves one connection to its end.
 pub(crate) async fn serve(shared: Arc<Shared>, wire: Wire, peer: IpAddr) {
     let counters = Arc::clone(&shared.counters);
-    let _underway = Underway::new(&counters.connections_imap, &counters.ended_imap);
+    let counted = !shared.probing.is_own(peer);
+    let _underway = counted.then(|| Underway::new(&counters.connections_imap, &counters.ended_imap));
     let tls = wire.tls_description().is_some();
     let authenticator: Arc<dyn ::imap::Authenticate> = Arc::clone(&shared.passwords) as _;
     let context = Context {

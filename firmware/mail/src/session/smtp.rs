@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::smtp::Reply;
 use ::smtp::header::without_return_path;
 use ::smtp::server::{Accepted, Answer, Incoming, Question, Refusal, Role, Session, Step, Tls, Waiting};
+use ::smtp::{Mailbox, Reply};
 use store::Protocol;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -19,6 +19,7 @@ use crate::counters::count;
 use crate::delivery::Opinion;
 use crate::expansion::Destination;
 use crate::figures::Underway;
+use crate::probing::Probing;
 use crate::receiving::Dmarc;
 use crate::service::Shared;
 use crate::wire::Wire;
@@ -31,7 +32,8 @@ const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Serves one connection to its end.
 pub(crate) async fn serve(shared: Arc<Shared>, wire: Wire, peer: IpAddr, role: Role) {
     let counters = Arc::clone(&shared.counters);
-    let _underway = Underway::new(&counters.connections_smtp, &counters.ended_smtp);
+    let own = shared.probing.is_own(peer);
+    let _underway = (!own).then(|| Underway::new(&counters.connections_smtp, &counters.ended_smtp));
     let policy = match role {
         Role::Exchange => Arc::clone(&shared.policies.exchange),
         Role::Submission => Arc::clone(&shared.policies.submission),
@@ -39,8 +41,17 @@ pub(crate) async fn serve(shared: Arc<Shared>, wire: Wire, peer: IpAddr, role: R
     };
     let id = shared.next_session_id();
     let session = Session::new(policy, peer, id.clone(), tls(&wire));
-    let mut shell =
-        Shell { session, shared, peer, role, id, room: Vec::new(), progress: Instant::now(), greeted: false };
+    let mut shell = Shell {
+        session,
+        shared,
+        peer,
+        own,
+        role,
+        id,
+        room: Vec::new(),
+        progress: Instant::now(),
+        greeted: false,
+    };
     if role == Role::Exchange && is_public(peer) && wire.has_spoken() {
         count(&shell.shared.counters.early_talkers, 1);
         shell.session.refuse_early_talker();
@@ -62,6 +73,8 @@ struct Shell {
     session: Session<Destination>,
     shared: Arc<Shared>,
     peer: IpAddr,
+    /// Somebody on this very box is at the other end.
+    own: bool,
     role: Role,
     id: String,
     /// Memory held for the text under way.
@@ -168,9 +181,11 @@ impl Shell {
                 self.shared.delivery.may_send(account.as_deref(), sender.as_ref()).map(|()| Answer::Go)
             }
             Question::Recipient { account, sender, recipient, size_bytes } => self
-                .shared
-                .delivery
-                .destination(account.as_deref(), sender.as_ref(), &recipient, size_bytes)
+                .may_be_probed(&recipient)
+                .and_then(|()| {
+                    let delivery = &self.shared.delivery;
+                    delivery.destination(account.as_deref(), sender.as_ref(), &recipient, size_bytes)
+                })
                 .map(Answer::Recipient)
                 .inspect_err(|refusal| {
                     count(&self.shared.counters.recipients_refused, 1);
@@ -195,8 +210,18 @@ impl Shell {
         decided.unwrap_or_else(Answer::Refused)
     }
 
+    /// The mailbox of the box's own probes is there for nobody else.
+    fn may_be_probed(&self, recipient: &Mailbox) -> Result<(), Refusal> {
+        let probes = Probing::is_mailbox(&recipient.to_string());
+        if probes && !(self.own && self.role == Role::Exchange) { Err(Refusal::RelayDenied) } else { Ok(()) }
+    }
+
     async fn take(&self, mut incoming: Incoming<Destination>) -> Result<Answer<Destination>, Refusal> {
+        let for_probes = |one: &Accepted<Destination>| Probing::is_mailbox(&one.mailbox.to_string());
         match self.role {
+            Role::Exchange if self.own && incoming.recipients.iter().all(for_probes) => {
+                self.shared.delivery.deliver_probe(incoming).await?;
+            }
             Role::Exchange => {
                 let opinion = self.authenticate(&mut incoming).await?;
                 self.shared.delivery.deliver(incoming, self.peer, opinion).await?;
@@ -255,6 +280,10 @@ impl Shell {
     }
 
     fn make_room(&mut self, bytes: usize) -> Result<Answer<Destination>, Refusal> {
+        // However many large messages come: the prober's is small, and alone.
+        if self.own {
+            return Ok(Answer::Go);
+        }
         let kib = u32::try_from(bytes.div_ceil(1024)).map_err(|_| Refusal::Busy)?;
         let memory = Arc::clone(&self.shared.text_memory);
         let permit = memory.try_acquire_many_owned(kib).map_err(|_| Refusal::Busy)?;

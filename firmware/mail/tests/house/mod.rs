@@ -75,6 +75,7 @@ pub fn config(domain: &str, address: IpAddr, data: &Path) -> Config {
             lmtp: LMTP,
         },
         socket: Some(data.join("mail.sock")),
+        probe_token: None,
         relay_port: SMTP,
         policy_port: POLICY,
         try_out: TryOut { private_targets: true, ..TryOut::default() },

@@ -45,6 +45,8 @@ pub enum Refusal {
     TooFast,
     /// More recipients than this account may ever send to, or no message at all.
     NeverSo,
+    /// The disk that the mail is on is full.
+    DiskFull,
     /// Bodies in memory are at their bound.
     Busy,
     /// The store did not take the message.
@@ -94,7 +96,8 @@ impl Refusal {
             Self::TooManyCopies => Reply::new(452, "4.5.3", "Too many recipients behind these aliases"),
             Self::TooFast => Reply::new(450, "4.7.1", "Too much mail in a short time, try again later"),
             Self::NeverSo => Reply::new(550, "5.7.1", "You may not send to so many recipients"),
-            Self::Busy => Reply::new(452, "4.3.1", "Too many large messages at once, try again later"),
+            Self::DiskFull => Reply::new(452, "4.3.1", "The server has no room left, try again later"),
+            Self::Busy => Reply::new(452, "4.4.5", "Too many large messages at once, try again later"),
             Self::StoreUnavailable => Reply::new(451, "4.3.0", "The message was not stored, try again later"),
             Self::ShuttingDown => Reply::new(421, "4.3.2", "The service is stopping, try again at once"),
         }
