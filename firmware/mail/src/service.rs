@@ -355,7 +355,8 @@ async fn speaks_for(
         tracing::warn!("LMTP connection of {peer} refused: its address was not named for that");
         return None;
     }
-    if !receiving::names(&receiving.proxy_from, peer) {
+    // The box's own probes speak for themselves, whatever networks are named.
+    if shared.probing.is_own(peer) || !receiving::names(&receiving.proxy_from, peer) {
         return Some(peer);
     }
     match proxy::read(stream).await {
