@@ -35,11 +35,16 @@ fn answer(lab: &Lab, name: BoxName, answers: &[Answer]) -> Result<()> {
     let mut from = console.tape().end();
     console.type_keys(phrases::ASK_AGAIN);
     let mut refusals = 0;
+    let mut chosen = false;
     while began.elapsed() < SET_UP_MAX && refusals < REFUSALS_MAX {
         let found = console.expect(from, &wanted, QUESTION_MAX)?;
         from = found.end;
         match answers.get(found.which) {
+            // On a slow box the question that was asked again comes behind its answer; the key would be
+            // taken for an answer to the next one.
+            Some(answer) if answer.question == phrases::WIZARD && chosen => {}
             Some(answer) => {
+                chosen |= answer.question == phrases::WIZARD;
                 let (keys, last) = answer.keys.as_bytes().split_at(answer.keys.len() - 1);
                 console.type_keys(keys);
                 // Only what comes after the answer's last key counts as the next question.
@@ -48,7 +53,10 @@ fn answer(lab: &Lab, name: BoxName, answers: &[Answer]) -> Result<()> {
             }
             None if found.which == answers.len() => return Ok(()),
             // The wizard asks again after a refusal; a box that is still busy may have caused it.
-            None => refusals += 1,
+            None => {
+                refusals += 1;
+                chosen = false;
+            }
         }
     }
     let hint = format!(": its console ends with\n{}", console.tape().last_lines(8));

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ use lab::protocol::{Plan, Request, ask};
 /// Ports of the test labs, away from a demo's; the next where somebody else's tests run already.
 const PORTS_BASES: [u16; 4] = [12000, 16000, 20000, 24000];
 /// The pair's.
-static PAIR_PORTS: OnceLock<u16> = OnceLock::new();
+static PAIR_PORTS: AtomicU16 = AtomicU16::new(0);
 /// After whatever was done to it a pair is whole again within this time.
 const WHOLE_MAX: Duration = Duration::from_mins(4);
 /// A message is accepted within this time.
@@ -88,7 +89,7 @@ pub fn pair_with(name: &str, paths: u8, groups: u8) -> &'static Operator {
     let pair = PAIR.get_or_init(|| {
         first = true;
         let operator = bench_with(name, Boot::Kernel, &image(), (paths, groups));
-        PAIR_PORTS.set(operator.ports_base).unwrap();
+        PAIR_PORTS.store(operator.ports_base, Ordering::Relaxed);
         client::ask_aloud(&operator.place, &Request::Up { boxes: BoxName::ALL.to_vec() }).unwrap();
         operator
     });
@@ -227,13 +228,13 @@ pub fn count(subject: &str) -> usize {
 /// A forwarded port of the virtual address.
 pub fn port(inside: u16) -> SocketAddr {
     let forward = FORWARDS.iter().find(|forward| forward.inside == inside).unwrap();
-    SocketAddr::from(([127, 0, 0, 1], forward.outside(*PAIR_PORTS.get().unwrap())))
+    SocketAddr::from(([127, 0, 0, 1], forward.outside(PAIR_PORTS.load(Ordering::Relaxed))))
 }
 
 /// Where the pair's forwarded ports begin.
 #[allow(dead_code, reason = "only the stories of two groups need it")]
 pub fn ports_base() -> u16 {
-    *PAIR_PORTS.get().unwrap()
+    PAIR_PORTS.load(Ordering::Relaxed)
 }
 
 /// What the display of a box shows.
