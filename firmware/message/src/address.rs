@@ -168,7 +168,7 @@ impl Scan<'_> {
                     continue;
                 }
                 _ => {
-                    let bytes = self.word();
+                    let bytes = self.word(false);
                     member.phrase.push(Word { bytes, spaced });
                 }
             }
@@ -177,14 +177,19 @@ impl Scan<'_> {
         (member, End::Text)
     }
 
-    /// A quoted string, a domain literal, or a run of other bytes; always moves on.
-    fn word(&mut self) -> Vec<u8> {
+    /// A quoted string, a domain literal, or a run of other bytes; always moves on. Within angle brackets
+    /// `>` ends it, too: what lies behind is not looked at, or many of them would each read all the rest.
+    fn word(&mut self, in_angle: bool) -> Vec<u8> {
         match self.peek() {
             Some(b'"') => self.quoted(),
             Some(b'[') => {
                 let rest = &self.bytes[self.at..];
-                let length = memchr::memchr2(b']', b',', rest)
-                    .map_or(rest.len(), |end| end + usize::from(rest[end] == b']'));
+                let end = if in_angle {
+                    memchr::memchr3(b']', b',', b'>', rest)
+                } else {
+                    memchr::memchr2(b']', b',', rest)
+                };
+                let length = end.map_or(rest.len(), |end| end + usize::from(rest[end] == b']'));
                 self.at += length.max(1);
                 crate::field::unfold(&rest[..length.max(1)])
             }
@@ -194,6 +199,7 @@ impl Scan<'_> {
                     matches!(byte, b',' | b';' | b':' | b'(' | b'<' | b'@' | b'"' | b'[')
                         || byte.is_ascii_whitespace()
                         || *byte == 0
+                        || (in_angle && *byte == b'>')
                 };
                 let length = rest.iter().position(stop).unwrap_or(rest.len()).max(1);
                 self.at += length;
@@ -282,26 +288,13 @@ impl Scan<'_> {
                         self.at += 1;
                         vec![byte]
                     } else {
-                        self.angle_word()
+                        self.word(true)
                     };
                     if after_at { domain.extend(word) } else { local.extend(word) }
                 }
             }
         }
         Angle { route, local, domain }
-    }
-
-    fn angle_word(&mut self) -> Vec<u8> {
-        let start = self.at;
-        let mut word = self.word();
-        // A word outside brackets may hold `>`; here it ends the address.
-        if self.bytes[start] != b'"'
-            && let Some(end) = memchr::memchr(b'>', &word)
-        {
-            self.at = start + end;
-            word.truncate(end);
-        }
-        word
     }
 }
 
@@ -356,7 +349,12 @@ mod tests {
         assert_eq!(addresses(b"<a@b@c.d>"), [mailbox(None, "a@b", "c.d")]);
         assert_eq!(addresses(b"<>"), []);
         assert_eq!(addresses(b",,;"), []);
+        // What is folded is read once.
+        assert_eq!(addresses(b"<[\r\n x>, y"), [mailbox(None, "[ x", ""), mailbox(None, "y", "")]);
+        assert_eq!(addresses(b"<a@[b>c]>"), [mailbox(Some("c]>"), "a", "[b")]);
         assert!(addresses(&b"(".repeat(100_000)).is_empty());
+        // Each bracket is open to the end of its own address only.
+        assert_eq!(addresses(&b"<[>;".repeat(1_000_000)).len(), ADDRESSES_MAX);
         assert_eq!(addresses(&b"a@b,".repeat(100_000)).len(), ADDRESSES_MAX);
     }
 }
