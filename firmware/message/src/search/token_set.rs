@@ -66,12 +66,13 @@ impl TokenSet {
     }
 
     /// The tokens, separated by blanks.
-    pub fn finish(mut self) -> Box<str> {
+    pub fn finish(mut self) -> String {
         if self.count > TOKENS_MAX {
             self.out.extend_from_slice(WIDE.as_bytes());
         }
-        let text = String::from_utf8(self.out).unwrap_or_else(|_| WIDE.to_owned());
-        text.trim_ascii_end().into()
+        let mut text = String::from_utf8(self.out).unwrap_or_else(|_| WIDE.to_owned());
+        text.truncate(text.trim_ascii_end().len());
+        text
     }
 
     /// Adds what stands in a text that is folded, or ASCII.

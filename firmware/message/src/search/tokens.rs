@@ -41,7 +41,7 @@ pub(super) enum Class {
 
 /// The tokens of a message, each once, separated by blanks: ASCII letters and digits and any other
 /// characters beyond ASCII, nothing else.
-pub fn tokens(raw: &[u8], structure: &Structure) -> Box<str> {
+pub fn tokens(raw: &[u8], structure: &Structure) -> String {
     let mut set = TokenSet::new(raw.len());
     each_piece(raw, structure, &mut |piece| {
         match piece {

@@ -13,6 +13,9 @@ pub(crate) const TABLES: &str = "CREATE TABLE IF NOT EXISTS unwanted_texts (body
 /// Format of the index: tables, tokens and folding. Another one is made anew.
 const FORMAT: i64 = 1;
 
+/// Pages kept of the index by the thread that feeds it. It writes what is new and merges from front to
+/// back, so that more of them would not be read again.
+const CACHE_KIB: i64 = 6 * 1024;
 /// What FTS5 collects before it writes, in bytes.
 const COLLECTED_BYTES: i64 = 8 * 1024 * 1024;
 
@@ -125,6 +128,7 @@ fn connect(dir: &Path) -> Result<Connection, StoreError> {
     let database = schema::open_writer(&path(dir))?;
     // The index may lose its last moments in a power cut, never its shape: what is missing is read again.
     database.pragma_update(None, "synchronous", "NORMAL")?;
+    database.pragma_update(None, "cache_size", -CACHE_KIB)?;
     Ok(database)
 }
 

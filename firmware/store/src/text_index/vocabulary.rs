@@ -58,13 +58,30 @@ impl Vocabulary {
 
     /// Looks through the tokens of a message for new words.
     pub fn note(&mut self, tokens: &str) {
-        for token in tokens.split(' ') {
-            let Some(word) = token.get(1..).filter(|word| is_word(word)) else { continue };
-            let hash = hash(word);
+        let bytes = tokens.as_bytes();
+        let mut start = 0;
+        while start < bytes.len() {
+            // Nearly every word has at most eight letters, and is one number then.
+            let eight = eight_at(bytes, start + 1);
+            let (end, hash) = match blank_in(eight) {
+                Some(length) => (start + 1 + length, hash_short(eight, length)),
+                None if bytes.get(start + 9).is_none_or(|next| *next == b' ') => {
+                    (start + 9, hash_short(eight, 8))
+                }
+                None => {
+                    let rest = tokens.get(start + 1..).unwrap_or_default();
+                    let length = memchr::memchr(b' ', rest.as_bytes()).unwrap_or(rest.len());
+                    (start + 1 + length, hash(rest.get(..length).unwrap_or_default()))
+                }
+            };
             let recent = &mut self.recent[hash as usize % RECENT];
-            if std::mem::replace(recent, hash) != hash && self.learn(hash) {
+            if std::mem::replace(recent, hash) != hash
+                && let Some(word) = tokens.get(start + 1..end).filter(|word| is_word(word))
+                && self.learn(hash)
+            {
                 self.fresh.push(word.into());
             }
+            start = end + 1;
         }
     }
 
@@ -178,19 +195,51 @@ fn grams<'a>(word: &'a str, mut take: impl FnMut(&'a str)) {
 /// Eight bytes at a time, multiplied and mixed.
 #[inline]
 fn hash(word: &str) -> u64 {
-    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    let (chunks, rest) = word.as_bytes().as_chunks::<8>();
-    let mut state = word.len() as u64;
-    let mut mix = |bits: u64| {
-        state = (state ^ bits).wrapping_mul(FACTOR);
-        state ^= state >> 29;
-    };
-    for chunk in chunks {
-        mix(u64::from_le_bytes(*chunk));
+    let (bytes, mut state, mut at) = (word.as_bytes(), word.len() as u64, 0);
+    loop {
+        state = mix(state, eight_at(bytes, at));
+        at += 8;
+        if at >= bytes.len() {
+            return mix(state, LAST);
+        }
     }
-    mix(rest.iter().rev().fold(0, |bits, byte| bits << 8 | u64::from(*byte)));
-    mix(0x5851_f42d_4c95_7f2d);
-    state
+}
+
+/// The same for a word of at most eight bytes, of which `eight` begins with the first `length`.
+#[inline]
+fn hash_short(eight: u64, length: usize) -> u64 {
+    let word = eight & u64::MAX.checked_shr(64 - 8 * length as u32).unwrap_or(0);
+    mix(mix(length as u64, word), LAST)
+}
+
+const LAST: u64 = 0x5851_f42d_4c95_7f2d;
+
+#[inline]
+fn mix(state: u64, bits: u64) -> u64 {
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let state = (state ^ bits).wrapping_mul(FACTOR);
+    state ^ state >> 29
+}
+
+/// The eight bytes from `at` on, the first one lowest, zeros behind the end.
+#[inline]
+fn eight_at(bytes: &[u8], at: usize) -> u64 {
+    let rest = bytes.get(at..).unwrap_or_default();
+    if let Some(eight) = rest.first_chunk::<8>() {
+        return u64::from_le_bytes(*eight);
+    }
+    rest.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+/// How many bytes stand before the first blank or zero of eight, if there is one.
+#[inline]
+fn blank_in(eight: u64) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    // Tokens have no byte below a blank but the zeros behind the end, and the lowest find is exact.
+    let blanks = eight ^ (ONES * 0x20);
+    let found = blanks.wrapping_sub(ONES) & !blanks | eight.wrapping_sub(ONES) & !eight;
+    let found = found & (ONES << 7);
+    (found != 0).then_some(found.trailing_zeros() as usize / 8)
 }
 
 /// The keys are hashes already.
@@ -239,6 +288,34 @@ mod tests {
                 assert!(of(&word[*start..*end]).iter().all(|gram| all.contains(gram)));
             }
         }
+    }
+
+    #[test]
+    fn words_of_every_length_are_noted_once() {
+        let words: Vec<String> = (1..=40).map(|n| "x".repeat(n)).chain(["한글".into(), "é".into()]).collect();
+        for gap in 0..9 {
+            // Pairs are not words; they shift what follows by their length.
+            let tokens: Vec<String> = words.iter().map(|word| format!("b{word}")).collect();
+            let tokens = format!("b{} {} h{}", "你好".repeat(gap + 1), tokens.join(" "), words.join(" b"));
+            let mut vocabulary = Vocabulary::default();
+            vocabulary.note(&tokens);
+            assert_eq!(vocabulary.fresh.iter().map(ToString::to_string).collect::<Vec<_>>(), words);
+        }
+    }
+
+    #[test]
+    fn a_short_word_has_the_hash_of_any_word() {
+        for length in 1..=8 {
+            let word = &"abcdefgh"[..length];
+            for behind in [" bnext", ""] {
+                let text = format!("{word}{behind}");
+                let eight = eight_at(text.as_bytes(), 0);
+                assert_eq!(blank_in(eight), Some(length).filter(|length| *length < 8), "{text}");
+                assert_eq!(hash_short(eight, length), hash(word));
+            }
+        }
+        assert_eq!(blank_in(eight_at(b"!!!!!!!!", 0)), None);
+        assert_eq!(blank_in(eight_at(b"abcdefgh ", 0)), None);
     }
 
     #[test]
