@@ -24,7 +24,7 @@ BENCH_PACKAGES  := postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd openssl
 FUZZ_PACKAGES   := g++
 FUZZ_TARGETS    := $(notdir $(basename $(wildcard tests/fuzz/targets/*.rs)))
 
-.PHONY: help run test test-unit test-crash test-clients test-image test-lab test-faults test-paths test-groups image binary lab-binary check bench fuzz sim prove verify clean deps deps-bench toolchain
+.PHONY: help run test test-unit test-crash test-clients test-image test-lab test-faults test-paths test-groups test-fence image binary lab-binary check bench fuzz sim prove verify clean deps deps-bench toolchain
 
 help: ## list every entry point
 	@echo 'Twinmail: two boxes, one array, one address. Entry points:'
@@ -65,6 +65,9 @@ test-paths: deps image lab-binary ## two cables between each box and the array, 
 
 test-groups: deps image lab-binary ## two service groups: each box serves one, either carries both
 	TWINMAIL_IMAGE=$(IMAGE) cargo test -p lab --test groups -- --test-threads=1 --nocapture
+
+test-fence: deps image lab-binary ## power fencing: a frozen box is reset by its management controller, or not
+	TWINMAIL_IMAGE=$(IMAGE) cargo test -p lab --test fence -- --test-threads=1 --nocapture
 
 image: deps binary ## build the box image and print what is in it
 	@cargo run --quiet -p image -- build --board $(BOARD) --binary $(BINARY) --out $(IMAGE)

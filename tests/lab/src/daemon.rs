@@ -117,6 +117,10 @@ fn carry_out(lab: &Arc<Lab>, request: Request, steps: &mut dyn FnMut(&str, Durat
         Request::Cable { which, number, what } => {
             json!({ "box": lab.cable_to_the_array(which, number, what)? })
         }
+        Request::Controller { name, what } => {
+            lab.control(name, what)?;
+            json!({})
+        }
         Request::StopInOrder => {
             lab.stop_in_order()?;
             json!({})

@@ -1,8 +1,7 @@
 //! The lab itself: what is plugged into what.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -12,6 +11,7 @@ use crate::array::record::Record;
 use crate::array::stranger::Stranger;
 use crate::array::{Array, STRANGERS_PORTAL};
 use crate::console::Console;
+use crate::controller::Controller;
 use crate::ear::Ear;
 use crate::error::{Doing, Result};
 use crate::lcd::Lcd;
@@ -40,8 +40,9 @@ pub struct Lab {
     cable: Arc<SerialCable>,
     consoles: [Arc<Console>; 2],
     lcds: [Arc<Lcd>; 2],
-    machines: [Machine; 2],
-    faults: Mutex<BTreeSet<(BoxName, Kind)>>,
+    machines: [Arc<Machine>; 2],
+    controllers: Option<[Mutex<Controller>; 2]>,
+    faults: Arc<Mutex<BTreeSet<(BoxName, Kind)>>>,
 }
 
 impl Lab {
@@ -71,8 +72,9 @@ impl Lab {
             Ok(Arc::new(Console::plug(name, &socket(name, "console"), &place.console_log(name))?))
         };
         let lcd = |name| -> Result<_> { Ok(Arc::new(Lcd::plug(&socket(name, "lcd"))?)) };
-        let machine =
-            |name, image: &Path| Machine::new(name, place, image, plan.boot, (plan.paths, plan.groups));
+        let machine = |name| -> Result<_> { Ok(Arc::new(Machine::new(name, place, &plan)?)) };
+        let controllers =
+            plan.controllers.then(|| BoxName::ALL.map(|name| Mutex::new(Controller::new(name, place))));
         let [a, b] = BoxName::ALL;
         Ok(Self {
             array: Mutex::new(array),
@@ -85,8 +87,9 @@ impl Lab {
             cable,
             consoles: [console(a)?, console(b)?],
             lcds: [lcd(a)?, lcd(b)?],
-            machines: [machine(a, &plan.image)?, machine(b, &plan.image)?],
-            faults: Mutex::default(),
+            machines: [machine(a)?, machine(b)?],
+            controllers,
+            faults: Arc::default(),
             place: place.clone(),
             plan,
         })
@@ -147,6 +150,12 @@ impl Lab {
         &self.machines[name.index()]
     }
 
+    /// A box's management controller, where it has one.
+    pub fn controller(&self, name: BoxName) -> Option<MutexGuard<'_, Controller>> {
+        let controllers = self.controllers.as_ref()?;
+        Some(controllers[name.index()].lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The faults that last, with the box they were done to.
     pub fn faults(&self) -> MutexGuard<'_, BTreeSet<(BoxName, Kind)>> {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
@@ -162,12 +171,16 @@ impl Lab {
         }
         let console = Arc::clone(&self.consoles[name.index()]);
         let lcd = Arc::clone(&self.lcds[name.index()]);
+        let frozen = (Arc::clone(&self.faults), Arc::downgrade(&self.machines[name.index()]));
         console.restarted();
         let has_lun = !faults.contains(&Kind::CutArray) && !faults.contains(&Kind::LoseAdapter);
         machine.power_on(has_lun, move |event, data| {
             if matches!(event, "RESET" | "SHUTDOWN" | "WATCHDOG") {
                 eprintln!("box {name}: {event} {data}");
                 console.restarted();
+            }
+            if event == "RESET" {
+                run_again(name, &frozen.0, &frozen.1);
             }
             if event == "SHUTDOWN" {
                 lcd.power_lost();
@@ -251,6 +264,19 @@ impl Lab {
             "status": status,
             "problem": problem,
         })
+    }
+}
+
+/// A reset ends whatever the processor stood still for; QEMU leaves a machine that was stopped so.
+fn run_again(name: BoxName, faults: &Mutex<BTreeSet<(BoxName, Kind)>>, machine: &Weak<Machine>) {
+    let mut faults = faults.lock().unwrap_or_else(PoisonError::into_inner);
+    if let (true, Some(machine)) = (faults.remove(&(name, Kind::Freeze)), machine.upgrade()) {
+        // Whoever hears of the event reads QEMU's answers as well.
+        std::thread::spawn(move || {
+            if let Err(error) = machine.thaw() {
+                eprintln!("box {name}: {error}");
+            }
+        });
     }
 }
 

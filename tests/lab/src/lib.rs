@@ -14,6 +14,7 @@ pub mod chardev;
 pub mod client;
 pub mod clients;
 pub mod console;
+pub mod controller;
 pub mod daemon;
 pub mod damage;
 pub mod ear;

@@ -17,8 +17,9 @@ use crate::error::{Doing, LabError, Result};
 use crate::network::{private_tap, public_tap};
 use crate::parts::BoxName;
 use crate::place::{INNER_RUN, Place};
+use crate::protocol::Plan;
 use crate::qmp::Qmp;
-use crate::{second_group, second_path, tool};
+use crate::{controller, second_group, second_path, tool};
 
 /// Memory of a box.
 const MEMORY_MIB: u32 = 768;
@@ -69,6 +70,7 @@ pub struct Machine {
     boot: Boot,
     paths: u8,
     groups: u8,
+    has_controller: bool,
     /// What the clock is wrong by at the next start, in seconds.
     clock_error_s: AtomicU64,
     running: Mutex<Option<Running>>,
@@ -83,20 +85,16 @@ struct Running {
 
 impl Machine {
     /// A box without power. Its disk is copied from the image where it is missing.
-    pub fn new(
-        name: BoxName,
-        place: &Place,
-        image: &Path,
-        boot: Boot,
-        (paths, groups): (u8, u8),
-    ) -> Result<Self> {
+    pub fn new(name: BoxName, place: &Place, plan: &Plan) -> Result<Self> {
+        let image = plan.image.as_path();
         let machine = Self {
             name,
             place: place.clone(),
             image: image.to_owned(),
-            boot,
-            paths,
-            groups,
+            boot: plan.boot,
+            paths: plan.paths,
+            groups: plan.groups,
+            has_controller: plan.controllers,
             clock_error_s: AtomicU64::new(0),
             running: Mutex::default(),
         };
@@ -346,6 +344,9 @@ impl Machine {
                 initiator(name)
             ));
             add("-device scsi-block,id=lun-2,drive=array-2,bus=hba-2.0".into());
+        }
+        if self.has_controller {
+            controller::arguments(name).into_iter().for_each(&mut add);
         }
         list.extend(["-blockdev".into(), file_blockdev("system", &self.place.disk(name), false)]);
         list.extend(

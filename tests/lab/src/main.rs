@@ -11,6 +11,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use lab::client::{self, Owner};
+use lab::controller::Controlling;
 use lab::error::{Doing, LabError, Result};
 use lab::lcd::Key;
 use lab::machine::Boot;
@@ -50,6 +51,9 @@ struct Bench {
     /// Service groups: with 2, each box serves one and either can carry both
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
     groups: u8,
+    /// Give each box a management controller that speaks IPMI over LAN
+    #[arg(long)]
+    controllers: bool,
     /// Forget disks and array of an earlier lab
     #[arg(long)]
     fresh: bool,
@@ -97,6 +101,13 @@ enum Order {
         number: u8,
         /// What
         what: Cable,
+    },
+    /// Give a box's management controller power, or take it away: cargo lab controller a off
+    Controller {
+        /// Whose
+        name: BoxName,
+        /// What
+        what: Controlling,
     },
     /// Put right what was broken, all of it or part of it
     Heal {
@@ -235,6 +246,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             let answer = ask(&place, &Request::Cable { which, number, what })?;
             println!("box {}: array cable {number}: {what:?}", answer["box"].as_str().unwrap_or("?"));
         }
+        Order::Controller { name, what } => ask(&place, &Request::Controller { name, what }).map(drop)?,
         Order::Heal { name, kind } => {
             let answer = ask(&place, &Request::Heal { name, kind })?;
             let healed = answer["healed"].as_array().map_or(0, Vec::len);
@@ -303,6 +315,7 @@ fn plan(instance: &str, bench: &Bench) -> Result<Plan> {
         ports_base: bench.ports_base,
         paths: bench.paths,
         groups: bench.groups,
+        controllers: bench.controllers,
     })
 }
 

@@ -10,6 +10,7 @@ use control::wire::{WireError, read_line, write_line};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::controller::Controlling;
 use crate::error::{LabError, Result};
 use crate::lcd::{Glass, Key};
 use crate::machine::Boot;
@@ -32,6 +33,8 @@ pub struct Plan {
     pub paths: u8,
     /// Service groups, 1 or 2.
     pub groups: u8,
+    /// Whether each box has a management controller.
+    pub controllers: bool,
 }
 
 /// What the command line asks for.
@@ -78,6 +81,13 @@ pub enum Request {
         number: u8,
         /// What.
         what: Cable,
+    },
+    /// Give a box's management controller power, or take it away.
+    Controller {
+        /// Whose.
+        name: BoxName,
+        /// What.
+        what: Controlling,
     },
     /// Press both power buttons and wait until both boxes are off.
     StopInOrder,

@@ -51,18 +51,27 @@ pub fn bench(name: &str, boot: Boot) -> Operator {
 
 /// The same with an image of its own.
 pub fn bench_of(name: &str, boot: Boot, image: &Path) -> Operator {
-    bench_with(name, boot, image, (1, 1))
+    bench_with(name, boot, image, |_| {})
 }
 
-/// The same with one or two cables between each box and the array, and one or two service groups.
-pub fn bench_with(name: &str, boot: Boot, image: &Path, (paths, groups): (u8, u8)) -> Operator {
+/// The same with more on the bench.
+pub fn bench_with(name: &str, boot: Boot, image: &Path, more: impl Fn(&mut Plan)) -> Operator {
     let place = Place::of(name).unwrap();
     let began = Instant::now();
     while client::is_running(&place) && began.elapsed() < Duration::from_secs(10) {
         sleep(Duration::from_millis(100));
     }
     let start = |ports_base| {
-        let plan = Plan { instance: name.into(), image: image.to_owned(), boot, ports_base, paths, groups };
+        let mut plan = Plan {
+            instance: name.into(),
+            image: image.to_owned(),
+            boot,
+            ports_base,
+            paths: 1,
+            groups: 1,
+            controllers: false,
+        };
+        more(&mut plan);
         let owner = Owner::start(env!("CARGO_BIN_EXE_lab").as_ref(), &plan, true)?;
         Ok::<_, LabError>(Operator { place: place.clone(), ports_base, _owner: owner })
     };
@@ -84,11 +93,16 @@ pub fn whole_pair() -> &'static Operator {
 
 /// The same with one or two cables between each box and the array, and one or two service groups.
 pub fn pair_with(name: &str, paths: u8, groups: u8) -> &'static Operator {
+    pair_of(name, |plan| (plan.paths, plan.groups) = (paths, groups))
+}
+
+/// The same with more on the bench.
+pub fn pair_of(name: &str, more: impl Fn(&mut Plan)) -> &'static Operator {
     static PAIR: OnceLock<Operator> = OnceLock::new();
     let mut first = false;
     let pair = PAIR.get_or_init(|| {
         first = true;
-        let operator = bench_with(name, Boot::Kernel, &image(), (paths, groups));
+        let operator = bench_with(name, Boot::Kernel, &image(), more);
         PAIR_PORTS.store(operator.ports_base, Ordering::Relaxed);
         client::ask_aloud(&operator.place, &Request::Up { boxes: BoxName::ALL.to_vec() }).unwrap();
         operator
