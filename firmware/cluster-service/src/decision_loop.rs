@@ -210,7 +210,7 @@ impl DecisionLoop {
         let pair_id = self.ground.settings.pair_id;
         let Some(group) = self.groups.get_mut(index) else { return };
         let seen = CoreSeen { pair_id, own: group.core.config().node, peer: group.core.peer_seen() };
-        if group.fencing.ended(*run, result.is_ok(), &seen) {
+        if group.fencing.ended(*run, result.is_ok(), seen) {
             self.teller.power_fence.reset_peer();
         }
     }

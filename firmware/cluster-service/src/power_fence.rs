@@ -80,7 +80,7 @@ impl Fencing {
     /// An order has ended. True if the array refuses the writes of the other box from now on, which held the
     /// reservation, and which is silent on every medium. One that is heard stops by itself, and one that let
     /// the group go held nothing.
-    pub fn ended(&mut self, run: u32, went_well: bool, core: &CoreSeen) -> bool {
+    pub fn ended(&mut self, run: u32, went_well: bool, core: CoreSeen) -> bool {
         let Some((_, over)) = self.0.take_if(|(fencing, _)| *fencing == run) else { return false };
         let was_peers = Key::decode(over, core.pair_id).is_some_and(|key| key.node() == core.own.peer());
         went_well && was_peers && core.peer == PeerSeen::Silent

@@ -24,7 +24,7 @@ fn fence(over: Option<u64>) -> Order {
 fn wanted(over: Option<u64>, went_well: bool, peer: PeerSeen) -> bool {
     let mut fencing = Fencing::default();
     fencing.ordered(3, &fence(over));
-    fencing.ended(3, went_well, &CoreSeen { pair_id: 7, own: Node::A, peer })
+    fencing.ended(3, went_well, CoreSeen { pair_id: 7, own: Node::A, peer })
 }
 
 #[test]
@@ -46,9 +46,9 @@ fn the_end_of_another_order_says_nothing_and_that_of_this_one_counts_once() {
     let mut fencing = Fencing::default();
     fencing.ordered(3, &fence(Some(Key::new(Node::B, 7, 4).encode())));
     fencing.ordered(4, &Order::Withdraw);
-    assert!(!fencing.ended(4, true, &seen));
-    assert!(fencing.ended(3, true, &seen));
-    assert!(!fencing.ended(3, true, &seen));
+    assert!(!fencing.ended(4, true, seen));
+    assert!(fencing.ended(3, true, seen));
+    assert!(!fencing.ended(3, true, seen));
 }
 
 /// A controller nobody answers for, and the thread that asks it.
@@ -66,7 +66,7 @@ fn asking(at: SocketAddr, password: &str) -> (PowerFence, Receiver<Input>, Setti
     settings.controllers.set(settings::Node::B, Some(controller));
     let dir = tempfile::tempdir().unwrap();
     let keeper =
-        SettingsKeeper::start(settings::SettingsFile::new(&dir.path().join("system")), settings.clone());
+        SettingsKeeper::start(settings::SettingsFile::new(dir.path().join("system")), settings.clone());
     let (inputs, heard) = bounded(64);
     let fence = PowerFence::start(&settings, &inputs).unwrap();
     (fence, heard, keeper.unwrap())
