@@ -23,6 +23,8 @@ use crate::sentry::{Illness, Patience, Pulse, Verdict, judge_silence};
 const STEP: Duration = Duration::from_millis(250);
 /// Wrong answers in a row after which the service is ill.
 const WRONG_MAX: u32 = 3;
+/// Answers in a row that it is too busy, after which it is of no use.
+const BUSY_MAX: u32 = 60;
 /// Wait before init is asked again to be followed.
 const FOLLOW_AGAIN: Duration = Duration::from_millis(500);
 /// For connecting to init; after that its silence means that nothing has changed.
@@ -71,7 +73,8 @@ pub fn start(
     let prober = Prober::new(group, way, progress.clone());
     thread::Builder::new().name("prober".to_owned()).spawn(move || prober.run(&asked, &answer))?;
     let inputs = inputs.clone();
-    let watch = Watch { serving, facts, ask, answers, progress, inputs, number: 0, wrong: 0, full: false };
+    let watch =
+        Watch { serving, facts, ask, answers, progress, inputs, number: 0, wrong: 0, busy: 0, full: false };
     thread::Builder::new().name("sentry".to_owned()).spawn(move || watch.run())?;
     Ok(())
 }
@@ -113,6 +116,8 @@ struct Watch {
     number: u32,
     /// Wrong answers in a row.
     wrong: u32,
+    /// Answers in a row that it is too busy.
+    busy: u32,
     /// New mail is refused for lack of room.
     full: bool,
 }
@@ -156,7 +161,7 @@ impl Watch {
                 // The answer to one that was given up.
                 Ok((number, _)) if number != self.number => continue,
                 Ok((_, Ok(found))) => {
-                    self.wrong = 0;
+                    (self.wrong, self.busy) = (0, 0);
                     if let Some(full) = found.disk_full {
                         self.note_room(full);
                     }
@@ -164,6 +169,7 @@ impl Watch {
                 }
                 Ok((_, Err(Fault::NobodyListens))) => return judge_silence(self.age()),
                 Ok((_, Err(Fault::Wrong(reason)))) => return self.note_wrong(&reason),
+                Ok((_, Err(Fault::Busy(reason)))) => return self.note_busy(&reason),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Verdict::Wait,
             }
@@ -194,6 +200,17 @@ impl Watch {
         }
         self.wrong = 0;
         Verdict::Ill(Illness::Wrong(reason.to_owned()))
+    }
+
+    /// Under full load a probe is turned away like anybody else: that alone is no illness.
+    fn note_busy(&mut self, reason: &str) -> Verdict {
+        self.busy += 1;
+        if self.busy < BUSY_MAX {
+            return Verdict::Wait;
+        }
+        warn!("the mail service was probed {BUSY_MAX} times in a row: {reason}");
+        self.busy = 0;
+        Verdict::Ill(Illness::Useless)
     }
 
     /// A full disk would be full on the other box as well: it is an alarm, and no reason to move.

@@ -37,6 +37,8 @@ pub enum Fault {
     NobodyListens,
     /// It answered, and not as it should.
     Wrong(String),
+    /// It had no room for it now, or did not answer in time.
+    Busy(String),
 }
 
 /// What a probe that went well found besides.
@@ -130,12 +132,20 @@ impl Prober {
         let turn = self.number as usize % way.addresses.len().max(1);
         let address = way.addresses.get(turn).copied();
         let (Some(address), Some(tls)) = (address, &self.tls) else { return Ok(None) };
-        let mark = format!("probe-{}-{}", std::process::id(), self.number);
+        let mut random = [0; 8];
+        if SystemRandom::new().fill(&mut random).is_err() {
+            return Ok(None);
+        }
+        // What an earlier prober left behind must not pass for this one's.
+        let mark = format!("probe-{:016x}", u64::from_be_bytes(random));
         let mut bringing = Bringing::new(&mark);
         match connect(address, way.ports.smtp) {
             Ok(None) => return Ok(None),
             Ok(Some(stream)) => self.talk("SMTP", stream, |line| bringing.hear(line))?,
             Err(error) => return Err(broken("SMTP", &error)),
+        }
+        if bringing.no_mailbox {
+            return Ok(Some(bringing.full));
         }
         let mut reading = Reading::new(&mark, &way.token.0, bringing.full.is_none());
         match connect(address, way.ports.imaps) {
@@ -167,6 +177,7 @@ impl Prober {
                     sent.and_then(|()| stream.get_mut().flush()).map_err(|error| broken(protocol, &error))?;
                 }
                 Next::Done => return Ok(()),
+                Next::Busy(words) => return Err(Fault::Busy(words)),
                 Next::Wrong(words) => return Err(Fault::Wrong(words)),
             }
         }
@@ -174,7 +185,12 @@ impl Prober {
 }
 
 fn broken(protocol: &str, error: &io::Error) -> Fault {
-    Fault::Wrong(format!("{protocol} broke off: {error}"))
+    let words = format!("{protocol} broke off: {error}");
+    // Whether who is late is also dead is the sentry's to judge, by what the process does.
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Fault::Busy(words),
+        _ => Fault::Wrong(words),
+    }
 }
 
 /// From `address` to itself; none if this box does not have the address now.
@@ -320,5 +336,62 @@ mod tests {
             token: Hidden("x".to_owned()),
         };
         assert_eq!(prober().transact(&way), Ok(None));
+    }
+
+    /// Answers of the service to a stranger's lines, the greeting first; one line each.
+    fn say(at: SocketAddr, lines: &[&str]) -> Vec<String> {
+        let mut stream = BufReader::new(TcpStream::connect(at).unwrap());
+        let mut answers = vec![read_line(&mut stream).unwrap()];
+        for line in lines {
+            stream.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
+            answers.push(read_line(&mut stream).unwrap());
+        }
+        answers
+    }
+
+    #[test]
+    fn no_spelling_and_no_detour_leads_a_stranger_into_the_mailbox() {
+        let (runtime, service, way, data) = served(203);
+        assert_eq!(prober().transact(&way), Ok(Some(None)));
+        let at = SocketAddr::new(way.addresses[0], way.ports.smtp);
+        for local in ["probe", "probe+x", "PROBE+flood", "postmaster", "anybody"] {
+            let rcpt = format!("RCPT TO:<{local}@Probe.Invalid>");
+            let answers = say(at, &["HELO far.test", "MAIL FROM:<x@far.test>", &rcpt]);
+            assert!(answers[3].starts_with("550 5.7.1"), "{answers:?}");
+        }
+        let ask = |request: &Request| {
+            control::wire::call(&data.path().join("mail.sock"), request, ANSWER_MAX).unwrap()
+        };
+        let mailbox = || crate::probe_talk::MAILBOX.to_owned();
+        assert_eq!(ask(&Request::DomainAdd { domain: "box.test".to_owned() }), Reply::Done);
+        for request in [
+            Request::AccountRemove { address: mailbox() },
+            Request::AccountPassword { address: mailbox(), password: "long enough".to_owned() },
+            Request::AccountQuota { address: mailbox(), quota_bytes: Some(1) },
+            Request::AliasAdd { address: "a@box.test".to_owned(), target: mailbox() },
+            Request::DomainRemove { domain: "Probe.invalid.".to_owned() },
+            Request::DomainAdd { domain: "probe.invalid".to_owned() },
+        ] {
+            assert!(matches!(ask(&request), Reply::Refused(_)), "{request:?}");
+        }
+        // An alias that is there nevertheless leads nowhere.
+        runtime.block_on(service.store().add_alias("b@box.test", &mailbox())).unwrap();
+        let answers = say(at, &["HELO far.test", "MAIL FROM:<x@far.test>", "RCPT TO:<b@box.test>"]);
+        assert!(answers[3].starts_with("550 5.1.1"), "{answers:?}");
+        assert_eq!(prober().transact(&way), Ok(Some(None)));
+        runtime.block_on(service.stop()).unwrap();
+    }
+
+    #[test]
+    fn what_is_usual_for_users_does_not_bind_the_mailbox() {
+        let (runtime, service, way, _data) = served(204);
+        let limits =
+            [store::LimitName::SpaceBytes, store::LimitName::Messages, store::LimitName::MessageBytes];
+        let limits = limits.map(|name| (name, store::Limit::AtMost(0))).to_vec();
+        runtime.block_on(service.store().set_system_limits(limits)).unwrap();
+        for _ in 0..2 {
+            assert_eq!(prober().transact(&way), Ok(Some(None)));
+        }
+        runtime.block_on(service.stop()).unwrap();
     }
 }

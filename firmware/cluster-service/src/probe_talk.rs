@@ -18,6 +18,8 @@ pub enum Next {
     Send(String),
     /// This part of the talk is over.
     Done,
+    /// It is too busy to do it now; a sentence with its own words.
+    Busy(String),
     /// It did not answer as it should; a sentence with its own words.
     Wrong(String),
 }
@@ -29,6 +31,8 @@ pub struct Bringing {
     step: usize,
     /// The disk was full, in the service's own words.
     pub full: Option<String>,
+    /// So full that there is no mailbox yet.
+    pub no_mailbox: bool,
 }
 
 /// Commands of SMTP, each with the class of its good answer; the first is the greeting's.
@@ -41,10 +45,13 @@ const SMTP: [(&str, &str); 6] = [
     ("the text", "250"),
 ];
 
+/// Where RCPT is among them.
+const RCPT: usize = 3;
+
 impl Bringing {
     /// Brings a message with this mark.
     pub fn new(mark: &str) -> Self {
-        Self { mark: mark.to_owned(), step: 0, full: None }
+        Self { mark: mark.to_owned(), step: 0, full: None, no_mailbox: false }
     }
 
     /// Takes a line without its end.
@@ -55,8 +62,13 @@ impl Bringing {
             return Next::Wait;
         }
         if line.starts_with("452 4.3.1") && self.step > 1 {
-            self.full = Some(line.to_owned());
+            self.full = Some(shortened(line));
+            self.no_mailbox = self.step == RCPT;
             return Next::Done;
+        }
+        // Congestion (RFC 3463 3.5): slow is not ill.
+        if line.starts_with("452 4.4.5") {
+            return Next::Busy(format!("SMTP answered {what} with: {}", shortened(line)));
         }
         if !line.starts_with(code) {
             return Next::Wrong(format!("SMTP answered {what} with: {}", shortened(line)));
@@ -110,7 +122,11 @@ impl Reading {
             self.found |= self.step == 3 && line == format!("Subject: {}", self.mark);
             let refused = line.starts_with(&format!("p{} ", self.step));
             let bye = line.starts_with("* BYE") && what != &"LOGOUT";
-            return if self.step == 0 || refused || bye {
+            // What changes the mailbox and cannot be done now (RFC 5530 3).
+            let busy = self.step > 3 && line.starts_with(&format!("p{} NO [UNAVAILABLE]", self.step));
+            return if busy {
+                Next::Busy(format!("IMAP answered {what} with: {}", shortened(line)))
+            } else if self.step == 0 || refused || bye {
                 Next::Wrong(format!("IMAP answered {what} with: {}", shortened(line)))
             } else {
                 Next::Wait
@@ -274,5 +290,35 @@ mod tests {
         let (said, end) = talk(|line| reading.hear(line), &lines);
         assert_eq!((end, said.len()), (Next::Done, 3));
         assert_eq!(sent(Bringing::new("x").hear("220 hi")), "EHLO probe.invalid\r\n");
+    }
+
+    #[test]
+    fn a_busy_service_is_not_a_wrong_one() {
+        let mut bringing = Bringing::new("m");
+        let (_, end) =
+            talk(|line| bringing.hear(line), &["220 x", "250 x", "250 x", "250 x", "452 4.4.5 busy"]);
+        assert_eq!(end, Next::Busy("SMTP answered DATA with: 452 4.4.5 busy".to_owned()));
+        let opened = ["* OK x", "p1 OK x", "p2 OK x", "Subject: m", "p3 OK x"];
+        for (answer, is_busy) in
+            [("p4 NO [UNAVAILABLE] later", true), ("p4 NO no", false), ("p4 BAD x", false)]
+        {
+            let mut reading = Reading::new("m", "t", true);
+            let lines: Vec<&str> = opened.into_iter().chain([answer]).collect();
+            let (_, end) = talk(|line| reading.hear(line), &lines);
+            assert_eq!(matches!(end, Next::Busy(_)), is_busy, "{end:?}");
+            assert_eq!(matches!(end, Next::Wrong(_)), !is_busy, "{end:?}");
+        }
+    }
+
+    #[test]
+    fn a_disk_too_full_for_the_mailbox_itself_is_full_and_no_illness() {
+        let mut bringing = Bringing::new("m");
+        let (_, end) = talk(|line| bringing.hear(line), &["220 x", "250 x", "250 x", "452 4.3.1 full"]);
+        assert_eq!(end, Next::Done);
+        assert!(bringing.full.is_some() && bringing.no_mailbox);
+        let mut bringing = Bringing::new("m");
+        let lines = ["220 x", "250 x", "250 x", "250 x", "354 x", "452 4.3.1 full"];
+        assert_eq!(talk(|line| bringing.hear(line), &lines).1, Next::Done);
+        assert!(bringing.full.is_some() && !bringing.no_mailbox);
     }
 }

@@ -14,6 +14,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
 use crate::outgoing::{self, SMARTHOST_SETTING, Smarthost};
+use crate::probing::Probing;
 use crate::service::Shared;
 use crate::{MailError, directory, password, signing_keys};
 
@@ -173,13 +174,23 @@ fn in_a_labels(mut request: Request) -> Result<Request, String> {
 }
 
 pub(crate) fn address_in_a_labels(address: &str) -> Result<String, String> {
+    not_hidden(address)?;
     match address.rsplit_once('@') {
         Some((local, domain)) if !domain.is_ascii() => Ok(format!("{local}@{}", a_labels(domain)?)),
         _ => Ok(address.to_owned()),
     }
 }
 
+/// Nobody names, changes or removes the mailbox of the box's own probes.
+fn not_hidden(name: &str) -> Result<(), String> {
+    if Probing::is_hidden(name) {
+        return Err(format!("{name} is kept for the box's own probes; choose another domain"));
+    }
+    Ok(())
+}
+
 pub(crate) fn a_labels(domain: &str) -> Result<String, String> {
+    not_hidden(domain)?;
     if domain.is_ascii() {
         return Ok(domain.to_owned());
     }

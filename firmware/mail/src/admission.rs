@@ -295,7 +295,8 @@ mod tests {
             connections_max: 5,
             ..Limits::default()
         };
-        let (admission, now) = (Admission::new(&limits, TryOut::default(), Probing::default()), Instant::now());
+        let (admission, now) =
+            (Admission::new(&limits, TryOut::default(), Probing::default()), Instant::now());
         let host = |text: &str| text.parse::<IpAddr>().unwrap();
         let one = admission.admit(host("192.0.2.1"), now).unwrap();
         let two = admission.admit(host("192.0.2.2"), now).unwrap();

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use smtp::server::Refusal;
 use store::{Addressee, NotTaken, Route, Store};
 
+use crate::probing::Probing;
 use crate::rewriting::Rewriting;
 
 /// Steps from one address to the next that are followed.
@@ -100,6 +101,10 @@ fn follow(
         // The first target is looked at first.
         open.extend(stops.rev());
     };
+    // Nobody's alias, group or forwarding leads to the mailbox of the box's own probes.
+    if stop.depth > 0 && Probing::is_hidden(&stop.address) {
+        return Err(Refusal::UnknownUser);
+    }
     match store.recipient(&stop.address).map_err(|error| unavailable(&error))? {
         Route::Account(addressee) => {
             let takes = addressee.takes(asked.size_bytes).map_err(refusal);

@@ -9,7 +9,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use sasl::Claim;
-use store::{HIDDEN_ADDRESS, HIDDEN_DOMAIN, PasswordHash, Store, StoreError};
+use store::{
+    AccountChange, HIDDEN_ADDRESS, HIDDEN_DOMAIN, Limit, LimitName, PasswordHash, Store, StoreError,
+};
 use subtle::ConstantTimeEq;
 
 use crate::first::exists_is_fine;
@@ -46,6 +48,13 @@ impl Probing {
         address.eq_ignore_ascii_case(HIDDEN_ADDRESS)
     }
 
+    /// Whether an address is in the hidden domain, with whatever in front: what follows a plus sign, or
+    /// postmaster, leads into the same mailbox or out of it.
+    pub(crate) fn is_hidden(address: &str) -> bool {
+        let domain = address.rsplit_once('@').map_or(address, |(_, domain)| domain);
+        domain.trim_end_matches('.').eq_ignore_ascii_case(HIDDEN_DOMAIN)
+    }
+
     /// Whether the prober logs in.
     pub(crate) fn admits(&self, claim: &Claim, peer: IpAddr) -> bool {
         let (Some(prober), Claim::Password { user, password, .. }) = (&self.0, claim) else { return false };
@@ -53,13 +62,19 @@ impl Probing {
         right && Self::is_mailbox(user) && self.is_own(peer)
     }
 
-    /// Makes the mailbox in a store that has none yet. No password fits it.
+    /// Makes the mailbox in a store that has none yet. No password fits it, and whatever is usual for users,
+    /// it takes a message. Can be repeated; asked for by the first probe, so that no start waits for it and
+    /// none fails for want of room.
     pub(crate) async fn make_mailbox(&self, store: &Store) -> Result<(), StoreError> {
-        if self.0.is_none() || store.account_by_name(HIDDEN_ADDRESS)?.is_some() {
+        let made = store.account_by_name(HIDDEN_ADDRESS)?;
+        if self.0.is_none() || made.is_some_and(|account| account.limits.space_bytes == Limit::Unlimited) {
             return Ok(());
         }
         exists_is_fine(store.add_domain(HIDDEN_DOMAIN).await)?;
         let nobodys = PasswordHash("!".to_owned());
-        exists_is_fine(store.add_account(HIDDEN_ADDRESS, nobodys, None).await.map(drop))
+        exists_is_fine(store.add_account(HIDDEN_ADDRESS, nobodys, None).await.map(drop))?;
+        let names = [LimitName::Messages, LimitName::MessageBytes, LimitName::SpaceBytes];
+        let limits = names.map(|name| (name, Limit::Unlimited)).to_vec();
+        store.set_account(HIDDEN_ADDRESS, AccountChange { limits, ..AccountChange::default() }).await
     }
 }

@@ -235,7 +235,6 @@ async fn share(
 ) -> Result<Shared, MailError> {
     let counters = Arc::new(Counters::default());
     let probing = Probing::new(config.probe_token.as_ref().map(|token| token.0.as_str()), &config.addresses);
-    probing.make_mailbox(&store).await?;
     let admission = Admission::new(&config.limits, config.try_out, probing.clone());
     let host_name: Arc<str> = Arc::from(config.host_name.as_str());
     let addresses: Arc<[IpAddr]> = Arc::from(config.addresses.as_slice());

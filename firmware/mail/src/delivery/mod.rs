@@ -352,7 +352,7 @@ fn refusal_of(error: &StoreError) -> Refusal {
     }
 }
 
-fn temporary(error: &StoreError) -> Refusal {
+pub(crate) fn temporary(error: &StoreError) -> Refusal {
     tracing::error!("mail cannot be taken: {error}");
     match error {
         StoreError::Busy => Refusal::Busy,

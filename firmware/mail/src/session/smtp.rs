@@ -182,6 +182,7 @@ impl Shell {
             }
             Question::Recipient { account, sender, recipient, size_bytes } => self
                 .may_be_probed(&recipient)
+                .await
                 .and_then(|()| {
                     let delivery = &self.shared.delivery;
                     delivery.destination(account.as_deref(), sender.as_ref(), &recipient, size_bytes)
@@ -210,10 +211,17 @@ impl Shell {
         decided.unwrap_or_else(Answer::Refused)
     }
 
-    /// The mailbox of the box's own probes is there for nobody else.
-    fn may_be_probed(&self, recipient: &Mailbox) -> Result<(), Refusal> {
-        let probes = Probing::is_mailbox(&recipient.to_string());
-        if probes && !(self.own && self.role == Role::Exchange) { Err(Refusal::RelayDenied) } else { Ok(()) }
+    /// The mailbox of the box's own probes is there for nobody else, by no spelling.
+    async fn may_be_probed(&self, recipient: &Mailbox) -> Result<(), Refusal> {
+        let recipient = recipient.to_string();
+        if !Probing::is_hidden(&recipient) {
+            return Ok(());
+        }
+        if !(self.own && self.role == Role::Exchange && Probing::is_mailbox(&recipient)) {
+            return Err(Refusal::RelayDenied);
+        }
+        let made = self.shared.probing.make_mailbox(&self.shared.store).await;
+        made.map_err(|error| crate::delivery::temporary(&error))
     }
 
     async fn take(&self, mut incoming: Incoming<Destination>) -> Result<Answer<Destination>, Refusal> {
