@@ -236,7 +236,10 @@ mod tests {
     use std::net::Ipv4Addr;
 
     /// A whole mail service that knows `token`, and the way to it.
-    fn served(number: u8) -> (tokio::runtime::Runtime, Service, Way, tempfile::TempDir) {
+    fn served(
+        number: u8,
+        connections_max: usize,
+    ) -> (tokio::runtime::Runtime, Service, Way, tempfile::TempDir) {
         let data = tempfile::tempdir().unwrap();
         let process = std::process::id();
         let address = Ipv4Addr::new(127, 1 + (process >> 8 & 0x7f) as u8, process as u8, number).into();
@@ -264,7 +267,7 @@ mod tests {
             relay_port: 25,
             policy_port: 443,
             try_out: TryOut::default(),
-            limits: Limits { connections_max: 1, ..Limits::default() },
+            limits: Limits { connections_max, ..Limits::default() },
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let service = runtime.block_on(Service::start(config)).unwrap();
@@ -277,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_message_goes_in_and_out_of_a_mailbox_that_nobody_sees() {
-        let (runtime, service, way, data) = served(201);
+        let (runtime, service, way, data) = served(201, 1);
         let mut prober = prober();
         for number in 1..=3 {
             prober.number = number;
@@ -305,7 +308,7 @@ mod tests {
 
     #[test]
     fn the_mailbox_is_the_probers_alone_and_a_full_house_keeps_nobody_out() {
-        let (runtime, service, way, _data) = served(202);
+        let (runtime, service, way, _data) = served(202, 1);
         let prober = prober();
         // The only place there is is taken.
         let at = SocketAddr::new(way.addresses[0], way.ports.smtp);
@@ -351,7 +354,7 @@ mod tests {
 
     #[test]
     fn no_spelling_and_no_detour_leads_a_stranger_into_the_mailbox() {
-        let (runtime, service, way, data) = served(203);
+        let (runtime, service, way, data) = served(203, 100);
         assert_eq!(prober().transact(&way), Ok(Some(None)));
         let at = SocketAddr::new(way.addresses[0], way.ports.smtp);
         for local in ["probe", "probe+x", "PROBE+flood", "postmaster", "anybody"] {
@@ -384,7 +387,7 @@ mod tests {
 
     #[test]
     fn what_is_usual_for_users_does_not_bind_the_mailbox() {
-        let (runtime, service, way, _data) = served(204);
+        let (runtime, service, way, _data) = served(204, 1);
         let limits =
             [store::LimitName::SpaceBytes, store::LimitName::Messages, store::LimitName::MessageBytes];
         let limits = limits.map(|name| (name, store::Limit::AtMost(0))).to_vec();
