@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::queue::Queue;
 use crate::telling_words::{self, Alarm};
 use crate::which_group;
-use crate::words::{Command, Drill, Line, Power, Receiving, ServiceGroup, Smarthost, Store, Switch};
+use crate::words::{Command, Drill, Line, Peer, Power, Receiving, ServiceGroup, Smarthost, Store, Switch};
 
 /// What a question may take.
 pub const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -110,6 +110,8 @@ pub fn execute(line: Line, password: Option<String>, sockets: &Sockets) -> Resul
         }
         Command::Alarm(alarm) => ask_cluster(sockets, &alarm.request()),
         Command::Metrics(metrics) => ask_cluster(sockets, &metrics.request()),
+        Command::Peer(Peer::Forget { yes: false }) => Err(Failure::NotConfirmed),
+        Command::Peer(Peer::Forget { yes: true }) => ask_cluster(sockets, &cluster::Request::ForgetPeer),
         Command::Fence(fence) => ask_cluster(sockets, &fence.request(password)?),
         Command::Drill(Drill::Now) => {
             ask_cluster(sockets, &cluster::Request::Telling(telling::Request::DrillNow))

@@ -70,6 +70,11 @@ pub enum Failure {
     /// A password is needed and there is nobody to ask.
     #[error("a password is needed: give --password or --password-stdin")]
     NoPassword,
+    /// A word that cannot be taken back, and nobody said that it is meant.
+    #[error(
+        "the other box could then never return without being installed and set up anew; if that is meant, add --yes"
+    )]
+    NotConfirmed,
     /// The two passwords typed are not the same.
     #[error("the two passwords differ; nothing was changed")]
     PasswordsDiffer,
@@ -120,6 +125,7 @@ impl Failure {
             Self::NoAnswer { service, source } => Text::NoAnswer.fill(language, &[service, source]),
             Self::WrongKind(service) => Text::WrongKind.fill(language, &[service]),
             Self::NoPassword => Text::NoPassword.get(language).to_owned(),
+            Self::NotConfirmed => Text::NotConfirmed.get(language).to_owned(),
             Self::PasswordsDiffer => Text::PasswordsDiffer.get(language).to_owned(),
             Self::PasswordUnreadable(reason) => Text::PasswordUnreadable.fill(language, &[reason]),
             Self::NeedsFile => Text::NeedsFile.get(language).to_owned(),
@@ -139,6 +145,7 @@ impl Failure {
             | Self::Usage(_)
             | Self::TooManyWords
             | Self::NoPassword
+            | Self::NotConfirmed
             | Self::NoSuchGroup(_)
             | Self::WhichGroup
             | Self::NeedsFile

@@ -54,6 +54,9 @@ catalogue! {
             "{0} 的应答类型不符；各服务的版本是否一致？";
         NoPassword = "a password is needed: give --password or --password-stdin",
             "需要密码：请使用 --password 或 --password-stdin";
+        NotConfirmed =
+            "the other box could then never return without being installed and set up anew; if that is meant, add --yes",
+            "对方机器此后须重新安装并设置才能再加入；若确定如此，请加上 --yes";
         PasswordsDiffer = "the two passwords differ; nothing was changed", "两次输入的密码不一致；未作任何更改";
         PasswordUnreadable = "no password could be read: {0}", "无法读取密码：{0}";
         Faults = "the store check found {0} faults", "存储检查发现 {0} 处错误";
@@ -137,7 +140,8 @@ catalogue! {
         OtherBox = "Other box", "对方机器";
         Version = "version {0}, up {1}", "版本 {0}，已运行 {1}";
         InMaintenance = "in maintenance", "维护中";
-        NotJoined = "none has joined yet", "尚未加入";
+        NotJoined = "no second box: join a blank one over the serial cable",
+            "没有第二台机器：请经串行电缆加入一台空白机器";
         PeerReady = "alive, ready to serve", "在线，可以接管";
         PeerNotReady = "alive, cannot serve: {0}", "在线，不能接管：{0}";
         PeerSilent = "silent on every medium", "所有线路均无信号";

@@ -139,6 +139,9 @@ pub enum Command {
     /// Management controllers (BMC, IPMI 2.0) that reset a box which stands still
     #[command(subcommand)]
     Fence(Fence),
+    /// The other box: forget it when it is dead and is to be replaced
+    #[command(subcommand)]
+    Peer(Peer),
     /// Practise: switch over and back and measure, or break a service on purpose
     #[command(subcommand)]
     Drill(Drill),
@@ -148,6 +151,17 @@ pub enum Command {
     /// Power off or restart this box
     #[command(subcommand)]
     Power(Power),
+}
+
+/// The other box.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Peer {
+    /// Forget the other box for good, so that a blank one can join in its place
+    Forget {
+        /// It is meant: the old box is shut out from then on
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// On or off.

@@ -64,6 +64,32 @@ fn filled(template: &str, values: &[String]) -> String {
 
 /// English and Chinese; `{0}` stands for what is put in, in this order. The first that fits counts.
 const SENTENCES: &[(&str, &str)] = &[
+    // Replacing a box
+    (
+        "this box was replaced and is no member of its pair any more; write the image to its disk anew and set it up",
+        "本机已被更换，不再属于原机对；请将映像重新写入其磁盘并重新设置",
+    ),
+    ("nothing was changed: {0}", "未作任何更改：{0}"),
+    (
+        "the box that was replaced is not shut out of the array yet: {0}; it is tried again",
+        "被更换的机器尚未被阵列拒之门外：{0}；将再试",
+    ),
+    ("the reservation is not proven at the moment", "目前未能证实持有预留"),
+    ("no second box has joined, so there is none to forget", "第二台机器尚未加入，没有可忘记的机器"),
+    (
+        "{0} is still heard; a box is forgotten only once it is off or disconnected, so power it off first",
+        "仍有 {0} 的信号；只有已断电或断开的机器才能被忘记，请先将其断电",
+    ),
+    ("another operation is under way; wait for its end", "另一项操作正在进行；请等待其结束"),
+    (
+        "this box does not serve {0}; only a box that serves everything can forget the other one",
+        "本机未承担 {0}；只有承担全部服务的机器才能忘记对方机器",
+    ),
+    (
+        "peer forgotten: {0} is no member of this pair any more; a blank box can join",
+        "已忘记对方机器：{0} 不再属于本机对；空白机器可以加入",
+    ),
+    ("{0} is no member of this pair any more; a blank box can join", "{0} 不再属于本机对；空白机器可以加入"),
     // Alarms
     (
         "nothing is heard on the serial cable; check the null-modem cable between the boxes",

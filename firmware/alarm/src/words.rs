@@ -26,7 +26,7 @@ pub enum Severity {
 pub fn severity(notice: &Notice) -> Severity {
     match (notice.kind, notice.code.as_str()) {
         (Kind::Cleared | Kind::Event | Kind::Test, _) => Severity::Notice,
-        (_, "take_failed" | "not_ready" | "peer_silent" | "array_lost") => Severity::Critical,
+        (_, "take_failed" | "replaced" | "not_ready" | "peer_silent" | "array_lost") => Severity::Critical,
         (
             _,
             "disk_full" | "takeover_unsure" | "watchdog" | "address_stranger" | "public_card" | "settings",

@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn our_own_lun_is_known_and_one_overwritten_by_others_is_not() {
-        let header = Header { pair_id: 9, complete: false };
+        let header = Header { pair_id: 9, complete: false, mark: 0 };
         let (path, file) = lun();
         file.write_all_at(&header.encode(), HEADER_OFFSET).unwrap();
         assert_eq!(content(&file), Content::Twinmail(header));

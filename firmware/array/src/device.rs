@@ -11,6 +11,7 @@ use cluster::ReservationType;
 use thiserror::Error;
 
 use crate::kernel::{self, Data};
+use crate::layout::{HEADER_OFFSET, Header, PAGE_BYTES};
 use crate::scsi::cdb::{self, ReserveIn, ReserveOut};
 use crate::scsi::reply;
 use crate::scsi::sense::{Sense, SenseKey};
@@ -116,6 +117,17 @@ impl Device {
         let length = self.run(&command, &mut Buffer::In(&mut page))?;
         let name = page.get(..length).and_then(reply::identification);
         name.ok_or(ScsiError::BadReply("INQUIRY for its identification"))
+    }
+
+    /// The header page, from the array itself; none where there is no header.
+    pub fn read_header(&self) -> Result<Option<Header>, ScsiError> {
+        let bytes = kernel::logical_block_bytes(&self.file)
+            .map_err(|source| ScsiError::Device { path: self.path.clone(), source })?;
+        let bytes = u64::from(bytes.max(512));
+        let (block, blocks) = (HEADER_OFFSET / bytes, PAGE_BYTES as u64 / bytes);
+        let mut page = [0; PAGE_BYTES];
+        self.run(&cdb::read(block as u32, blocks as u16), &mut Buffer::In(&mut page))?;
+        Ok(Header::decode(&page))
     }
 
     /// READ KEYS.

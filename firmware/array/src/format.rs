@@ -65,7 +65,7 @@ pub fn format(
     let disk = OpenOptions::new().read(true).write(true).open(&lun.device)?;
     let mut held = || held(prove);
     held()?;
-    write_durably(&disk, &Header { pair_id, complete: false }.encode(), HEADER_OFFSET)?;
+    write_durably(&disk, &Header { pair_id, complete: false, mark: 0 }.encode(), HEADER_OFFSET)?;
     zero(&disk, SLOTS_OFFSET, 2 * PAGE_BYTES as u64, &mut held)?;
     zero(&disk, HEADER_OFFSET + PAGE_BYTES as u64, SLOTS_BYTES - 3 * PAGE_BYTES as u64, &mut held)?;
     held()?;
@@ -73,7 +73,7 @@ pub fn format(
     let partition = lun.data_partition(PARTITION_WAIT)?;
     make_filesystem(&partition, template, &mut held)?;
     held()?;
-    write_durably(&disk, &Header { pair_id, complete: true }.encode(), HEADER_OFFSET)?;
+    write_durably(&disk, &Header { pair_id, complete: true, mark: 0 }.encode(), HEADER_OFFSET)?;
     Ok(())
 }
 

@@ -13,7 +13,8 @@
 //!   8  4  format version, 1
 //!  12  4  pair id
 //!  16  1  1: being made, 2: complete
-//!  17  7  zero
+//!  17  3  zero
+//!  20  4  mark of the pair's key, 0: none yet
 //!  24  4  CRC-32C of bytes 0 to 23
 //! ```
 
@@ -55,6 +56,9 @@ pub struct Header {
     pub pair_id: u32,
     /// Whether its file system was made to the end.
     pub complete: bool,
+    /// Mark of the key that the pair's boxes have; 0 where no box has marked it yet. It changes when a box
+    /// is replaced, so that the old one is known for no member any more.
+    pub mark: u32,
 }
 
 /// Why a partition table could not be written.
@@ -82,6 +86,7 @@ impl Header {
         page[8..12].copy_from_slice(&VERSION.to_be_bytes());
         page[12..16].copy_from_slice(&self.pair_id.to_be_bytes());
         page[16] = if self.complete { 2 } else { 1 };
+        page[20..24].copy_from_slice(&self.mark.to_be_bytes());
         let sum = CRC.checksum(&page[..24]);
         page[24..28].copy_from_slice(&sum.to_be_bytes());
         page
@@ -98,8 +103,9 @@ impl Header {
             2 => true,
             _ => return None,
         };
+        let mark = u32::from_be_bytes(*body.get(20..)?.first_chunk()?);
         let ours = body.starts_with(MAGIC) && version == VERSION && sum == CRC.checksum(body);
-        ours.then_some(Self { pair_id, complete })
+        ours.then_some(Self { pair_id, complete, mark })
     }
 }
 
@@ -151,7 +157,7 @@ mod tests {
     #[test]
     fn a_header_comes_back_and_a_changed_one_does_not() {
         for complete in [false, true] {
-            let header = Header { pair_id: 0xC0FF_EE01, complete };
+            let header = Header { pair_id: 0xC0FF_EE01, complete, mark: 0x1234_5678 };
             let mut page = header.encode();
             assert_eq!(Header::decode(&page), Some(header));
             page[13] ^= 1;

@@ -16,6 +16,7 @@ mod format;
 mod kernel;
 pub mod layout;
 mod lun;
+mod membership;
 mod mount;
 mod multipath;
 mod pages;
@@ -33,6 +34,7 @@ pub use lun::{
     LUNS_MAX, Lun, LunError, ONE_OF_PATHS_TIMEOUT_S, PATH_TIMEOUT_S, discover, disks, find, hosts,
     rescan_hosts,
 };
+pub use membership::{Membership, REPLACED, Standing};
 pub use mount::{MountError, OPTIONS, abandon, is_mounted, mount, unmount};
 pub use multipath::{Multipath, MultipathError};
 pub use pages::{Page, Pages};

@@ -18,6 +18,8 @@ use cluster::{Key, Reading, Time};
 use thiserror::Error;
 
 use crate::device::{Device, ScsiError};
+use crate::layout::Header;
+use crate::membership::{self, Membership, REPLACED, Standing};
 use crate::scsi::cdb::ReserveOut;
 
 /// Rounds of "look, then act" of one take; more than one is needed only when both boxes act at once.
@@ -41,6 +43,12 @@ pub enum ReservationError {
     /// Look and act did not come together.
     #[error("the reservation kept changing while it was taken; it is tried again")]
     Unsettled,
+    /// This box is no member of the pair any more.
+    #[error("{REPLACED}")]
+    Replaced,
+    /// The header page could not be written.
+    #[error("the LUN's header could not be written: {0}")]
+    Header(std::io::Error),
 }
 
 /// A reservation that was taken.
@@ -60,6 +68,8 @@ pub struct Reservation {
     /// Further paths.
     others: Vec<Device>,
     pair_id: u32,
+    /// What lets this box take it; none while the LUN is being made.
+    membership: Option<Membership>,
     /// The target takes registrations that outlive its power loss.
     persists: bool,
     /// The target knows PREEMPT AND ABORT.
@@ -74,7 +84,12 @@ impl Reservation {
 
     /// The same over several paths.
     pub fn over(device: Device, others: Vec<Device>, pair_id: u32) -> Self {
-        Self { device, others, pair_id, persists: true, aborts: true }
+        Self { device, others, pair_id, membership: None, persists: true, aborts: true }
+    }
+
+    /// The same for a box that takes it only while the LUN's header knows its pair's key.
+    pub fn of_member(self, membership: Membership) -> Self {
+        Self { membership: Some(membership), ..self }
     }
 
     /// The path it works over.
@@ -170,12 +185,69 @@ impl Reservation {
     fn take_over_one(&mut self, own: Key, over: Option<u64>) -> Result<Reading, ReservationError> {
         self.device.probe()?;
         self.refuse_strangers(&self.read()?)?;
+        self.standing()?;
         self.register(own)?;
         let taken = self.take_registered(own, over);
         if matches!(taken, Err(ReservationError::Lost(_) | ReservationError::Stranger(_))) {
             self.unregister(own, false)?;
         }
-        taken
+        let reading = taken?;
+        // Looked at again now that it is registered: who was forgotten in between, and registered after the
+        // survivor had swept the registrations away, finds the survivor's mark, which was written before.
+        match self.standing() {
+            Ok(Standing::Renew) => {
+                if let Err(error) = self.mark(own) {
+                    tracing::warn!("the LUN's header does not carry this pair's mark yet: {error}");
+                }
+            }
+            Ok(Standing::Member | Standing::Replaced) => {}
+            Err(ReservationError::Replaced) => {
+                self.unregister(own, true)?;
+                return Err(ReservationError::Replaced);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(reading)
+    }
+
+    /// What the header page makes of this box.
+    fn standing(&self) -> Result<Standing, ReservationError> {
+        let Some(membership) = self.membership else { return Ok(Standing::Member) };
+        match membership.judge(self.device.read_header()?) {
+            Standing::Replaced => Err(ReservationError::Replaced),
+            standing => Ok(standing),
+        }
+    }
+
+    /// Writes the pair's mark into the header page, of a LUN that is held with `own`.
+    fn mark(&self, own: Key) -> Result<(), ReservationError> {
+        let Some(membership) = self.membership else { return Ok(()) };
+        let Some(header) = self.device.read_header()? else { return Ok(()) };
+        if self.read()?.holder.is_none_or(|holder| holder.key != own.encode()) {
+            return Err(ReservationError::Unsettled);
+        }
+        membership::write(self.device.path(), Header { mark: membership.mark, ..header })
+            .map_err(ReservationError::Header)
+    }
+
+    /// Shuts every other box out of a LUN that is held with `own`: its header carries the pair's mark, then
+    /// nobody else is registered any more. May be repeated.
+    pub fn shut_others_out(&mut self, own: Key) -> Result<(), ReservationError> {
+        self.mark(own)?;
+        let held = |reading: &Reading| reading.holder.is_some_and(|holder| holder.key == own.encode());
+        let reading = self.read()?;
+        for raw in reading.keys.iter().copied().filter(|raw| *raw != own.encode()) {
+            match self.preempt(own, raw) {
+                Ok(()) | Err(ScsiError::ReservationConflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let reading = self.read()?;
+        if held(&reading) && reading.keys.iter().all(|raw| *raw == own.encode()) {
+            Ok(())
+        } else {
+            Err(ReservationError::Unsettled)
+        }
     }
 
     fn take_registered(&mut self, own: Key, over: Option<u64>) -> Result<Reading, ReservationError> {

@@ -11,6 +11,7 @@ use control::GroupPlace;
 use rustix::fs::{Gid, Uid, chown};
 
 use crate::array_paths::ArrayPaths;
+use crate::replace::SharedMembership;
 
 /// How long the data partition's node may take to appear after a fresh look.
 const PARTITION_WAIT: Duration = Duration::from_secs(5);
@@ -28,6 +29,8 @@ pub struct LunPlace {
     pub pair_id: u32,
     /// The group's places on this box.
     pub group: &'static GroupPlace,
+    /// What lets this box take it.
+    pub membership: SharedMembership,
 }
 
 /// Carries out one of the orders that concern the array.

@@ -16,14 +16,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use array::paths::{Act, Paths};
-use array::{Device, Lun, Multipath, Reservation, ScsiError};
-use cluster::{Event, HeldProof};
+use array::{Device, Lun, Multipath, REPLACED, Reservation, ScsiError, Slots, Standing};
+use cluster::{Event, HeldProof, Key};
 use control::GroupPlace;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use tracing::{info, warn};
 
 use crate::array_orders::LunPlace;
 use crate::input::Input;
+use crate::replace;
 
 /// Between two looks at the clock.
 const TICK: Duration = Duration::from_millis(100);
@@ -71,6 +72,8 @@ enum Job {
 /// What a path's thread answers.
 enum News {
     Checked(String, Result<(), String>),
+    /// What the LUN's header makes of this box.
+    Stands(Standing),
     Admitted(String, Result<(), String>),
     /// This device is another LUN, or cannot say what it is.
     Named(String, Result<bool, String>),
@@ -97,6 +100,7 @@ impl ArrayPaths {
             others: BTreeSet::new(),
             next_look: Instant::now(),
             alarm: None,
+            replaced: false,
         };
         thread::Builder::new().name("array-paths".to_owned()).spawn(move || keeper.run(&news))?;
         Ok(paths)
@@ -147,10 +151,38 @@ impl ArrayPaths {
         let (good, bad): (Vec<_>, Vec<_>) = opened.partition(Result::is_ok);
         let mut devices = good.into_iter().filter_map(Result::ok);
         match (devices.next(), bad.into_iter().find_map(Result::err)) {
-            (Some(first), _) => Ok(Reservation::over(first, devices.collect(), self.0.place.pair_id)),
+            (Some(first), _) => {
+                let reservation = Reservation::over(first, devices.collect(), self.0.place.pair_id);
+                Ok(reservation.of_member(self.0.place.membership.now()))
+            }
             (None, Some(error)) => Err(error.to_string()),
             (None, None) => Err(array::LunError::NotFound(self.0.place.id.clone()).to_string()),
         }
+    }
+
+    /// Shuts every box but this one out of the LUN, over a path on which this box is registered.
+    pub fn shut_others_out(&self) -> Result<(), String> {
+        let proof = (*lock(&self.0.proof)).filter(|proof| proof.is_valid(array::now()));
+        let proof = proof.ok_or("the reservation is not proven at the moment")?;
+        let registered = lock(&self.0.registered).clone();
+        let mut fault = "no path to the array works; check host card, cable and array".to_owned();
+        for lun in self.to_try().iter().filter(|lun| registered.contains(&name_of(&lun.device))) {
+            match self.shut_others_out_over(&lun.device, proof.key()) {
+                Ok(()) => return Ok(()),
+                Err(error) => fault = error,
+            }
+        }
+        Err(fault)
+    }
+
+    fn shut_others_out_over(&self, path: &Path, own: Key) -> Result<(), String> {
+        let device = Device::open(path).map_err(|error| error.to_string())?;
+        let (pair_id, membership) = (self.0.place.pair_id, self.0.place.membership.now());
+        let mut reservation = Reservation::new(device, pair_id).of_member(membership);
+        reservation.shut_others_out(own).map_err(|error| error.to_string())?;
+        // What the other box said last says nothing any more.
+        let emptied = Slots::open(path).and_then(|mut slots| slots.write(own.node().peer(), &[]));
+        emptied.map_err(|error| error.to_string())
     }
 
     /// The group was taken with these paths registered: they are used, the others wait for admission.
@@ -239,6 +271,8 @@ struct Keeper {
     others: BTreeSet<String>,
     next_look: Instant,
     alarm: Option<String>,
+    /// Whether this box was found to be replaced.
+    replaced: bool,
 }
 
 impl Keeper {
@@ -318,6 +352,7 @@ impl Keeper {
                 lock(&self.shared.paths).checked(&name, array::now(), result, acts);
             }
             News::Admitted(name, result) => self.admitted(&name, result),
+            News::Stands(standing) => self.tell_standing(standing),
             News::Named(name, Ok(true)) => {
                 let place = self.asked.get(&name).cloned().unwrap_or_default();
                 if lock(&self.shared.paths).found(&name, &place) {
@@ -378,6 +413,19 @@ impl Keeper {
         }
     }
 
+    /// Says, and stops saying, that this box was replaced.
+    fn tell_standing(&mut self, standing: Standing) {
+        let replaced = standing == Standing::Replaced;
+        if replaced == self.replaced {
+            return;
+        }
+        let text = replaced.then(|| REPLACED.to_owned());
+        let input = Input::Alarm { code: replace::REPLACED_ALARM, text };
+        if self.shared.inputs.try_send(input).is_ok() {
+            self.replaced = replaced;
+        }
+    }
+
     fn tell_alarm(&mut self) {
         let alarm = lock(&self.shared.paths).alarm();
         if alarm == self.alarm {
@@ -420,6 +468,10 @@ impl Worker {
             match job {
                 Job::Check => {
                     let result = checked(reservation.device().probe());
+                    // A path that fails to bring the header is found by its probe.
+                    if let Some(Ok(header)) = result.is_ok().then(|| reservation.device().read_header()) {
+                        self.say(News::Stands(self.shared.place.membership.now().judge(header)));
+                    }
                     self.say(News::Checked(self.name.clone(), result));
                 }
                 Job::Read(number) => self.read(&reservation, number),

@@ -11,7 +11,7 @@ use cluster::situation::PeerSeen;
 use cluster::{Action, Command, Core, Event, Refusal, Role};
 use control::cluster::{NewGroup, Reply, Request, Setup, SetupState, Status};
 use crossbeam_channel::{Select, Sender, bounded};
-use settings::FurtherGroup;
+use settings::{FurtherGroup, Secret};
 use tracing::{info, warn};
 
 use crate::group::{Ground, Group, GroupPlan};
@@ -19,12 +19,13 @@ use crate::input::{INPUTS_MAX, Input};
 use crate::media::Media;
 use crate::orders::Job;
 use crate::power_fence::CoreSeen;
+use crate::replace::Forgetting;
 use crate::requests::Asked;
-use crate::settings_keeper::{Keep, SettingsKeeper};
+use crate::settings_keeper::{Keep, SettingsKeeper, without_peer};
 use crate::status::Noticeboard;
 use crate::teller::Teller;
 use crate::watchdog::Watchdog;
-use crate::{group_orders, mail_service, reset};
+use crate::{group_orders, mail_service, replace, reset};
 
 /// Longest sleep of the loop.
 const TICK: Duration = Duration::from_millis(50);
@@ -62,6 +63,8 @@ pub struct DecisionLoop {
     pub next_command: u32,
     /// Whether the LUN of a new group is being made ready.
     pub adding: bool,
+    /// Whether the other box is being forgotten.
+    pub forgetting: bool,
     /// The way back into the first group's channel.
     pub send: Sender<Input>,
 }
@@ -182,6 +185,7 @@ impl DecisionLoop {
                 self.noticeboard.set_alarm_of(number, code, text, now());
             }
             Input::PeerJoined { name } => self.noticeboard.peer_joined(name),
+            Input::PeerForgotten(key) => self.peer_forgotten(key),
             Input::GroupMade(made) => {
                 self.adding = false;
                 match *made {
@@ -359,6 +363,7 @@ impl DecisionLoop {
                 Ok(()) => Reply::Done,
                 Err(reason) => Reply::Refused(reason),
             },
+            Request::ForgetPeer => return self.begin_to_forget(answer),
             Request::Luns => return group_orders::list_luns(&self.ground.array_driver, answer),
             Request::Fence(request) => {
                 return self.teller.power_fence.answer(request, &self.noticeboard, &self.keeper, answer);
@@ -441,6 +446,52 @@ impl DecisionLoop {
         };
         let moves: Vec<usize> = groups.iter().copied().filter(|index| serves(index) != (to == own)).collect();
         Ok((to, if moves.is_empty() { groups } else { moves }))
+    }
+
+    /// Begins to forget the other box, unless something speaks against it.
+    fn begin_to_forget(&mut self, answer: Sender<Reply>) {
+        let not_served = self.groups.iter().filter(|group| !group.serves());
+        let not_served: Vec<_> = not_served.map(|group| group.place.name).collect();
+        let seen = replace::Seen {
+            peer: self.noticeboard.is_paired().then(|| self.noticeboard.name(self.noticeboard.node().peer())),
+            heard: self.groups.iter().any(|group| group.core.peer_seen() != PeerSeen::Silent),
+            not_served: &not_served,
+            busy: self.adding || self.forgetting || self.teller.is_busy(),
+        };
+        let begun = replace::check(&seen).and_then(|()| {
+            let forgetting = Forgetting {
+                luns: self.groups.iter().map(|group| group.array_paths.clone()).collect(),
+                membership: self.ground.membership.clone(),
+                keeper: self.keeper.clone(),
+                inputs: self.send.clone(),
+                answer: answer.clone(),
+            };
+            forgetting.begin()
+        });
+        match begun {
+            Ok(()) => self.forgetting = true,
+            Err(reason) => drop(answer.try_send(Reply::Refused(reason))),
+        }
+    }
+
+    /// The pair has another key, and a place that is free.
+    fn peer_forgotten(&mut self, key: Option<Secret>) {
+        self.forgetting = false;
+        let Some(key) = key else { return };
+        let name = self.noticeboard.name(self.noticeboard.node().peer()).to_owned();
+        self.ground.settings = without_peer(&self.ground.settings, key);
+        if let Err(error) = self.media.change_key(&self.ground.settings) {
+            reset::now(&format!("the new key of the pair cannot be used: {error}"));
+        }
+        let Some(first) = self.groups.first() else { return };
+        self.teller.peer_forgotten(
+            &self.ground.settings,
+            &name,
+            &first.core,
+            &self.noticeboard,
+            &self.keeper,
+        );
+        self.noticeboard.peer_joined(String::new());
     }
 
     /// Begins to add a group.

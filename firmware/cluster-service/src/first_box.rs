@@ -107,6 +107,7 @@ pub fn settings_of(first: &FirstBox) -> Result<Settings, FirstError> {
         fail_back: false,
         preference_revision: 0,
         telling: settings::Telling::default(),
+        former_mark: None,
         further_groups: vec![],
         controllers: settings::Controllers::default(),
         maintenance: false,
@@ -132,7 +133,9 @@ pub fn carry_out(
         lease_ms: u64::from(settings.timing.lease_ms),
         format: first.format,
     };
-    settings.pair_id = make_ready(&wanted, false, tell)?;
+    if let Some(header) = make_ready(&wanted, false, tell)? {
+        (settings.pair_id, settings.former_mark) = (header.pair_id, Some(header.mark));
+    }
     tell(SAVE_STEP);
     settings.password_hash = hash_password(&first.password)?;
     file.save(&settings)?;
@@ -156,13 +159,13 @@ pub struct Use {
     pub format: bool,
 }
 
-/// Makes a LUN ready, and gives the pair that it belongs to now. A LUN that is whole is taken as it is,
-/// unless formatting was agreed to; with `own_only`, only one of this very pair.
+/// Makes a LUN ready. One that is whole is taken as it is, unless formatting was agreed to, and its header
+/// given back; with `own_only`, only one of this very pair.
 pub fn make_ready(
     wanted: &Use,
     own_only: bool,
     tell: &mut dyn FnMut(&'static str),
-) -> Result<u32, FirstError> {
+) -> Result<Option<array::Header>, FirstError> {
     tell(FIRST_STEP);
     let lun = array::find(&wanted.lun, Some(&wanted.driver))?;
     lun.bound_waiting(array::PATH_TIMEOUT_S);
@@ -179,14 +182,14 @@ pub fn make_ready(
     let usable = |header: &array::Header| header.complete && (!own_only || header.pair_id == wanted.pair_id);
     match before {
         // A LUN of an earlier set-up: its mail and its pair stay, this box becomes its first member.
-        Some(header) if usable(&header) && !wanted.format => Ok(header.pair_id),
+        Some(header) if usable(&header) && !wanted.format => Ok(Some(header)),
         _ if !wanted.format => Err(FirstError::FormatNotAgreed),
         _ => {
             tell(FORMAT_STEP);
             // Keys of an earlier set-up may still be registered; only its pair id knows them.
             let key_pair = before.map_or(wanted.pair_id, |header| header.pair_id);
             format(&lun, key_pair, wanted)?;
-            Ok(wanted.pair_id)
+            Ok(None)
         }
     }
 }

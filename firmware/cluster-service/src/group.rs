@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use cluster::{Config, Core, Preference};
+use cluster::{Config, Core, Preference, Role};
 use control::{FIRST_GROUP, GROUPS, GroupPlace};
 use crossbeam_channel::{Receiver, Sender};
 use settings::{FurtherGroup, Settings};
@@ -22,6 +22,7 @@ use crate::operate::{OperateError, random_u32};
 use crate::orders::Hands;
 use crate::power_fence::Fencing;
 use crate::probe::ProbeWay;
+use crate::replace::SharedMembership;
 use crate::settings_keeper::core_node;
 use crate::{mail_watch, public_network};
 
@@ -86,6 +87,8 @@ pub struct Ground {
     pub array_driver: String,
     /// Card of the public network.
     pub public_card: String,
+    /// What lets this box take a LUN.
+    pub membership: SharedMembership,
 }
 
 /// One service group at run time.
@@ -111,6 +114,11 @@ pub struct Group {
 }
 
 impl Group {
+    /// Whether this box serves it, and can prove that it may.
+    pub fn serves(&self) -> bool {
+        self.core.role() == Role::Active && self.core.lapsed_ms() == 0
+    }
+
     /// Starts the threads of the group of `plan`, which speak through the channel.
     pub fn start(
         ground: &Ground,
@@ -125,6 +133,7 @@ impl Group {
             driver: ground.array_driver.clone(),
             pair_id: settings.pair_id,
             group: plan.place,
+            membership: ground.membership.clone(),
         };
         let (array_paths, hands, serving) = threads(ground, plan, &lun, media, send)?;
         Ok(Self {

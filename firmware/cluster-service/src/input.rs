@@ -2,7 +2,7 @@
 
 use cluster::{Event, Medium};
 use control::init::Service;
-use settings::FurtherGroup;
+use settings::{FurtherGroup, Secret};
 
 use crate::requests::Asked;
 
@@ -20,6 +20,8 @@ pub enum Input {
     Asked(Asked),
     /// What the threads that tell have found.
     Telling(crate::teller::News),
+    /// The other box is no member any more, and the pair has this key; or nothing was changed.
+    PeerForgotten(Option<Secret>),
     /// The LUN of a group that is to be added is ready, or why it is not.
     GroupMade(Box<Result<FurtherGroup, String>>),
     /// Services of this box, as init sees them now.

@@ -42,6 +42,7 @@ mod probe_tls;
 mod public_network;
 mod readiness;
 mod records;
+mod replace;
 mod requests;
 mod reset;
 mod second_box;

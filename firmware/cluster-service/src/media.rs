@@ -62,13 +62,21 @@ impl Media {
         let link = SharedLink::new(settings)?;
         let node = core_node(settings.node);
         let ear = |medium| Ear::new(medium, link.clone(), inputs.clone());
-        let host = HostSide::new(settings, keeper, inputs.clone());
+        let host = HostSide::new(keeper, inputs.clone());
         let (serial, serial_out) = Newest::new();
         let (private, private_out) = Newest::new();
         serial::start(&board.serial, ear(Medium::Serial), serial_out, host)?;
         private::start(&board.network.private.name, node, ear(Medium::Private), private_out)?;
         let beat_ms = settings.timing.beat_ms;
         Ok(Self { link, node, beat_ms, serial, private, arrays: BTreeMap::new() })
+    }
+
+    /// Speaks and listens with the key of these settings from now on: a frame made with the key before says
+    /// nothing any more, wherever it comes from or lies.
+    pub fn change_key(&self, settings: &Settings) -> io::Result<()> {
+        let SharedLink(fresh) = SharedLink::new(settings)?;
+        std::mem::swap(&mut *self.link.lock(), &mut *fresh.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(())
     }
 
     /// Starts the thread of the slots on a group's LUN; what it finds goes into that group's `inputs`.

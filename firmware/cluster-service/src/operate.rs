@@ -21,6 +21,7 @@ use crate::group::{Ground, Group, GroupPlan};
 use crate::input::{INPUTS_MAX, Input};
 use crate::mail_service::MailService;
 use crate::media::Media;
+use crate::replace::SharedMembership;
 use crate::settings_keeper::{SettingsKeeper, core_node};
 use crate::status::Noticeboard;
 use crate::teller::Teller;
@@ -70,6 +71,7 @@ pub fn run(board: &Board, file: SettingsFile, settings: Settings) -> Result<(), 
         watchdog_ms,
         array_driver: board.array.driver.clone(),
         public_card: board.network.public.name.clone(),
+        membership: SharedMembership::new(&settings),
         settings,
     };
     let mut groups = Vec::new();
@@ -91,6 +93,7 @@ pub fn run(board: &Board, file: SettingsFile, settings: Settings) -> Result<(), 
         pending: BTreeMap::new(),
         next_command: 0,
         adding: false,
+        forgetting: false,
         send: send.clone(),
     };
     panel_watch::start()?;

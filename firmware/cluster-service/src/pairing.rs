@@ -8,7 +8,9 @@ use control::cluster::{Interface, SecondBox};
 use crossbeam_channel::Sender;
 use link::pairing::{ABOUT_MAX_BYTES, Host, HostEvent, Message};
 use serde::{Deserialize, Serialize};
-use settings::{BOX_NAME_MAX, Node, Settings, SettingsError, check_box_name, parse_interface_address};
+use settings::{
+    BOX_NAME_MAX, Node, Secret, Settings, SettingsError, check_box_name, parse_interface_address,
+};
 use thiserror::Error;
 use tracing::{info, warn};
 
@@ -51,11 +53,14 @@ pub enum JoinError {
     Settings(#[from] SettingsError),
 }
 
-/// The first box's side: it offers until a second box has joined.
+/// The side of a box that has no other one, be it the pair's first or the one that survived: it offers
+/// until a second box has joined, and again once that one was forgotten.
 #[derive(Debug)]
 pub struct HostSide {
-    host: Host,
-    settings: Settings,
+    /// The exchange; none while the pair is whole.
+    host: Option<Host>,
+    /// Key of the pair the exchange is for.
+    key: Secret,
     joining: Option<String>,
     joined: bool,
     keeper: SettingsKeeper,
@@ -63,30 +68,39 @@ pub struct HostSide {
 }
 
 impl HostSide {
-    /// The side of a box with `settings`; `None` if its peer has joined already.
-    pub fn new(settings: &Settings, keeper: SettingsKeeper, inputs: Sender<Input>) -> Option<Self> {
-        if settings.peer_name.is_some() {
-            return None;
-        }
-        match Host::new(&describe(&suggestion(settings))) {
-            Ok(host) => {
-                let (settings, joining, joined) = (settings.clone(), None, false);
-                Some(Self { host, settings, joining, joined, keeper, inputs })
-            }
-            Err(error) => {
-                warn!("no second box can join: {error}");
-                None
+    /// The side of a box whose settings `keeper` keeps.
+    pub fn new(keeper: SettingsKeeper, inputs: Sender<Input>) -> Self {
+        let key = keeper.look(|settings| settings.pair_key.clone());
+        let mut side = Self { host: None, key, joining: None, joined: false, keeper, inputs };
+        side.begin();
+        side
+    }
+
+    /// Begins to offer if no other box has joined.
+    fn begin(&mut self) {
+        (self.host, self.joining) = (None, None);
+        let offer = self.keeper.look(|settings| settings.peer_name.is_none().then(|| suggestion(settings)));
+        self.joined = offer.is_none();
+        if let Some(offer) = offer {
+            match Host::new(&describe(&offer)) {
+                Ok(host) => self.host = Some(host),
+                Err(error) => warn!("no second box can join: {error}"),
             }
         }
     }
 
     /// What to send now, if anything.
     pub fn poll(&mut self) -> Option<Message> {
+        // With another key the pair has lost its other box, and its place is free.
+        if self.keeper.look(|settings| settings.pair_key != self.key) {
+            self.key = self.keeper.look(|settings| settings.pair_key.clone());
+            self.begin();
+        }
         // A peer that joined before this box's last start needs no offer.
         if self.joined && self.joining.is_none() {
             return None;
         }
-        match self.host.poll(array::now().0) {
+        match self.host.as_mut()?.poll(array::now().0) {
             Ok(message) => message,
             Err(error) => {
                 warn!("pairing failed: {error}");
@@ -97,7 +111,7 @@ impl HostSide {
 
     /// Takes a message that was heard; gives the answer to be sent at once, if there is one.
     pub fn hear(&mut self, message: &Message) -> Option<Message> {
-        match self.host.hear(message)? {
+        match self.host.as_mut()?.hear(message)? {
             HostEvent::Asked { about } => self.asked(&about),
             HostEvent::Saved => {
                 self.finish();
@@ -112,22 +126,17 @@ impl HostSide {
 
     /// A beat of the other box came in: it has this pair's key, so it has joined.
     pub fn heard_beat(&mut self) {
-        if self.joined {
-            return;
-        }
-        if self.joining.is_some() {
-            if self.host.heard_beat().is_some() {
-                self.finish();
-            }
-        } else {
+        let Some(host) = self.host.as_mut().filter(|_| !self.joined) else { return };
+        if self.joining.is_none() || host.heard_beat().is_some() {
             self.finish();
         }
     }
 
     fn asked(&mut self, about: &[u8]) -> Option<Message> {
+        let host = self.host.as_mut()?;
         let parcel = serde_json::from_slice(about)
             .map_err(|_| JoinError::NotUnderstood)
-            .and_then(|second| settings_for(&self.settings, &second))
+            .and_then(|second| self.keeper.look(|settings| settings_for(settings, &second)))
             .and_then(|settings| {
                 let parcel = serde_json::to_vec(&settings).map_err(|_| JoinError::NotUnderstood)?;
                 Ok((settings.box_name, parcel))
@@ -136,14 +145,14 @@ impl HostSide {
             Ok((name, parcel)) => {
                 info!("{name} joins; it is given the pair's settings");
                 self.joining = Some(name);
-                if let Err(error) = self.host.accept(&parcel) {
+                if let Err(error) = host.accept(&parcel) {
                     warn!("pairing failed: {error}");
                 }
                 None
             }
             Err(error) => {
                 warn!("a box that wants to join is refused: {error}");
-                self.host.refuse(&error.to_string())
+                host.refuse(&error.to_string())
             }
         }
     }
@@ -156,7 +165,9 @@ impl HostSide {
             warn!("the name of the second box is not saved; it will be learned again");
         }
         let _ = self.inputs.try_send(Input::PeerJoined { name });
-        self.host.finish();
+        if let Some(host) = &mut self.host {
+            host.finish();
+        }
     }
 }
 
@@ -212,7 +223,7 @@ pub fn settings_for(first: &Settings, second: &SecondBox) -> Result<Settings, Jo
     };
     let settings = Settings {
         box_name: second.box_name.clone(),
-        node: Node::B,
+        node: first.node.peer(),
         peer_name: Some(first.box_name.clone()),
         public_addresses: second.public.addresses.clone(),
         gateways: or_firsts(&second.public.gateways, &first.gateways),
@@ -238,22 +249,29 @@ pub fn suggestion(first: &Settings) -> Offer {
         gateways: first.gateways.clone(),
         name_servers: first.name_servers.clone(),
     };
-    Offer { by: first.box_name.clone(), name: next_name(&first.box_name), public }
+    Offer { by: first.box_name.clone(), name: next_name(&first.box_name, first.node.peer()), public }
 }
 
-/// `box-a` → `box-b`, `mail1` → `mail2`, `Mail` → `Mail-b`.
-fn next_name(name: &str) -> String {
-    let successor = match name.chars().last() {
-        Some(last @ ('1'..='8')) => Some(char::from(last as u8 + 1)),
-        Some('a') if name.len() == 1 || name.ends_with("-a") => Some('b'),
-        Some('A') if name.len() == 1 || name.ends_with("-A") => Some('B'),
+/// Name for the box that takes the place `free` beside the box called `name`: `box-a` ↔ `box-b`,
+/// `mail1` ↔ `mail2`, `Mail` → `Mail-b`.
+fn next_name(name: &str, free: Node) -> String {
+    let forward = free == Node::B;
+    let last = name.chars().last();
+    let alone = name.chars().rev().nth(1).is_none_or(|before| before == '-');
+    let other = match last {
+        Some(last @ '1'..='8') if forward => Some(char::from(last as u8 + 1)),
+        Some(last @ '2'..='9') if !forward => Some(char::from(last as u8 - 1)),
+        Some('a') if forward && alone => Some('b'),
+        Some('A') if forward && alone => Some('B'),
+        Some('b') if !forward && alone => Some('a'),
+        Some('B') if !forward && alone => Some('A'),
         _ => None,
     };
-    if let Some(successor) = successor {
-        return format!("{}{successor}", &name[..name.len() - 1]);
+    if let Some(other) = other {
+        return format!("{}{other}", &name[..name.len() - 1]);
     }
     let stem: String = name.chars().take(BOX_NAME_MAX - 2).collect();
-    format!("{}-b", stem.trim_end_matches('-'))
+    format!("{}-{free}", stem.trim_end_matches('-'))
 }
 
 /// The next address of the same network that nobody is known to have.
@@ -288,7 +306,7 @@ fn addresses(list: &[String]) -> Vec<IpAddr> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use settings::{Language, Secret, Timing};
+    use settings::{Language, Timing};
 
     pub(crate) fn first() -> Settings {
         Settings {
@@ -310,6 +328,7 @@ pub(crate) mod tests {
             fail_back: false,
             preference_revision: 0,
             telling: settings::Telling::default(),
+            former_mark: None,
             further_groups: vec![],
             controllers: settings::Controllers::default(),
             maintenance: true,
@@ -338,9 +357,14 @@ pub(crate) mod tests {
         for (name, next) in
             [("box-a", "box-b"), ("mail1", "mail2"), ("Mail", "Mail-b"), ("A", "B"), ("alpha", "alpha-b")]
         {
-            assert_eq!(next_name(name), next);
+            assert_eq!(next_name(name, Node::B), next);
         }
-        let long = next_name("abcdefghijkl");
+        for (name, next) in
+            [("box-b", "box-a"), ("mail2", "mail1"), ("mail1", "mail1-a"), ("Mail", "Mail-a"), ("B", "A")]
+        {
+            assert_eq!(next_name(name, Node::A), next);
+        }
+        let long = next_name("abcdefghijkl", Node::B);
         assert!(check_box_name(&long).is_ok(), "{long}");
     }
 
@@ -353,6 +377,16 @@ pub(crate) mod tests {
         assert_eq!(settings.public_addresses, ["10.77.0.14/24"]);
         assert_eq!(settings.gateways, first().gateways);
         assert!(!settings.maintenance);
+    }
+
+    #[test]
+    fn who_joins_the_survivor_gets_the_place_that_is_free() {
+        let survivor =
+            Settings { box_name: "box-b".to_owned(), node: Node::B, former_mark: Some(1), ..first() };
+        assert_eq!(suggestion(&survivor).name, "box-a");
+        let settings = settings_for(&survivor, &second("box-c", "10.77.0.14/24")).unwrap();
+        assert_eq!((settings.node, settings.peer_name.as_deref()), (Node::A, Some("box-b")));
+        assert_eq!(settings.pair_mark(), survivor.pair_mark());
     }
 
     #[test]

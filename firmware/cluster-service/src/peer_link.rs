@@ -6,6 +6,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -102,13 +103,19 @@ pub enum Say {
 #[derive(Debug, Clone)]
 pub struct PeerLink {
     node: Node,
-    key: Secret,
+    /// Changes when the other box is replaced.
+    key: Arc<Mutex<Secret>>,
 }
 
 impl PeerLink {
     /// The way from the box that `settings` describe.
     pub fn new(settings: &Settings) -> Self {
-        Self { node: core_node(settings.node), key: settings.pair_key.clone() }
+        Self { node: core_node(settings.node), key: Arc::new(Mutex::new(settings.pair_key.clone())) }
+    }
+
+    /// Uses another key from now on.
+    pub fn change_key(&self, key: &Secret) {
+        self.key.lock().unwrap_or_else(PoisonError::into_inner).clone_from(key);
     }
 
     /// Asks the other box; waits [`ANSWER_WAIT`] at most.
@@ -138,7 +145,8 @@ impl PeerLink {
         stream.write_all(&own)?;
         let mut peers = [0; CHANNEL_NONCE_BYTES];
         stream.read_exact(&mut peers)?;
-        Channel::new(&self.key.0, self.node, &own, &peers).ok_or_else(|| io::Error::other("no channel"))
+        let key = self.key.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Channel::new(&key.0, self.node, &own, &peers).ok_or_else(|| io::Error::other("no channel"))
     }
 }
 

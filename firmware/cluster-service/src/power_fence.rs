@@ -151,6 +151,15 @@ impl PowerFence {
         Check { name: ALARM.to_owned(), good, found }
     }
 
+    /// The other box is no member any more, and its controller resets nobody.
+    pub fn forget_peer(&self, keeper: &SettingsKeeper) {
+        let (mut controllers, peer) = (self.controllers(), node_of(self.node.peer()));
+        if controllers.of(peer).is_some() {
+            controllers.set(peer, None);
+            self.set(controllers, keeper);
+        }
+    }
+
     /// Takes over what the other box knows better.
     pub fn adopt(&self, theirs: &Controllers, keeper: &SettingsKeeper) {
         if lock(&self.known).controllers.yields_to(theirs, node_of(self.node)) {

@@ -126,11 +126,12 @@ mod tests {
     use crate::input::Input;
     use crate::media::{Ear, SharedLink};
     use crate::pairing::HostSide;
-    use crate::settings_keeper::SettingsKeeper;
+    use crate::settings_keeper::{Keep, SettingsKeeper};
     use crate::{pairing, serial};
     use cluster::Medium;
     use control::cluster::Interface;
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use settings::Secret;
     use std::fs::File;
     use std::io::{Read, Write};
     use std::path::PathBuf;
@@ -183,18 +184,22 @@ mod tests {
         SettingsFile::new(path)
     }
 
-    fn first_box(ports: &SerialPorts, file: SettingsFile) -> Receiver<Input> {
-        let settings = pairing::tests::first();
-        file.save(&settings).unwrap();
+    /// A box with settings at the cable: what it tells its loop, and who keeps its settings.
+    fn host(
+        ports: &SerialPorts,
+        file: SettingsFile,
+        settings: &Settings,
+    ) -> (Receiver<Input>, SettingsKeeper) {
+        file.save(settings).unwrap();
         let (inputs, heard) = bounded(64);
         let keeper = SettingsKeeper::start(file, settings.clone()).unwrap();
-        let ear = Ear::new(Medium::Serial, SharedLink::new(&settings).unwrap(), inputs.clone());
-        let host = HostSide::new(&settings, keeper, inputs);
+        let ear = Ear::new(Medium::Serial, SharedLink::new(settings).unwrap(), inputs.clone());
+        let host = HostSide::new(keeper.clone(), inputs);
         // Nobody beats here, but the thread ends when nobody could.
         let (beats, outgoing) = bounded(1);
         std::mem::forget(beats);
         serial::start(ports, ear, outgoing, host).unwrap();
-        heard
+        (heard, keeper)
     }
 
     fn wait_for<T>(inputs: &Receiver<SetupInput>, mut wanted: impl FnMut(SetupInput) -> Option<T>) -> T {
@@ -210,19 +215,75 @@ mod tests {
         SecondBox { box_name: name.to_owned(), public }
     }
 
+    /// The next offer has a fresh key. It may be late, or lost in the noise: then the answer is given again.
+    fn join_until_it_is_done(join: &Sender<JoinCommand>, inputs: &Receiver<SetupInput>, second: &SecondBox) {
+        let done = (0..10).find_map(|_| {
+            thread::sleep(Duration::from_millis(1_500));
+            join.send(JoinCommand(second.clone())).unwrap();
+            wait_for(inputs, |input| match input {
+                SetupInput::Complete { paired } => Some(Some(paired)),
+                SetupInput::Failed(reason) => {
+                    println!("{reason}");
+                    Some(None)
+                }
+                _ => None,
+            })
+        });
+        assert_eq!(done, Some(true));
+    }
+
+    fn offer_of(inputs: &Receiver<SetupInput>) -> Offer {
+        wait_for(inputs, |input| match input {
+            SetupInput::Offer(offer) => offer,
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn a_survivor_that_has_forgotten_its_peer_takes_a_blank_box_into_the_free_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let (host_port, blank_port) = null_modem();
+        let (host_file, blank_file) = (partition(&dir, "host"), partition(&dir, "blank"));
+        let before = Settings {
+            box_name: "box-b".to_owned(),
+            node: settings::Node::B,
+            peer_name: Some("box-a".to_owned()),
+            ..pairing::tests::first()
+        };
+        let (_heard, keeper) = host(&host_port, host_file.clone(), &before);
+        // What is changed in operation is learned as well.
+        let (send, inputs) = bounded(32);
+        let join = start(&blank_port, blank_file.clone(), send).unwrap();
+        keeper.keep(Keep::Language(settings::Language::Zh)).unwrap();
+        let (answer_to, saved) = bounded(1);
+        keeper.keep(Keep::Forget(Secret([9; 32]), answer_to)).unwrap();
+        saved.recv_timeout(WAIT).unwrap().unwrap();
+        let kept = host_file.load().unwrap().unwrap();
+        assert_eq!((kept.peer_name.as_deref(), kept.former_mark), (None, Some(before.pair_mark())));
+
+        let offer = offer_of(&inputs);
+        assert_eq!((offer.by.as_str(), offer.name.as_str()), ("box-b", "box-a"));
+        join_until_it_is_done(&join, &inputs, &answer("box-c", "10.77.0.14/24"));
+        let blank = blank_file.load().unwrap().unwrap();
+        assert_eq!((blank.node, &blank.pair_key), (settings::Node::A, &Secret([9; 32])));
+        assert_eq!((blank.peer_name.as_deref(), blank.language), (Some("box-b"), settings::Language::Zh));
+        let deadline = std::time::Instant::now() + WAIT;
+        while keeper.look(|settings| settings.peer_name.as_deref() != Some("box-c")) {
+            assert!(std::time::Instant::now() < deadline, "the survivor did not write its new peer down");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     #[test]
     fn the_second_box_learns_everything_over_the_cable() {
         let dir = tempfile::tempdir().unwrap();
         let (first_port, second_port) = null_modem();
         let (first_file, second_file) = (partition(&dir, "first"), partition(&dir, "second"));
-        let heard = first_box(&first_port, first_file.clone());
+        let (heard, _keeper) = host(&first_port, first_file.clone(), &pairing::tests::first());
         let (send, inputs) = bounded(32);
         let join = start(&second_port, second_file.clone(), send).unwrap();
 
-        let offer = wait_for(&inputs, |input| match input {
-            SetupInput::Offer(offer) => offer,
-            _ => None,
-        });
+        let offer = offer_of(&inputs);
         assert_eq!((offer.by.as_str(), offer.name.as_str()), ("box-a", "box-b"));
 
         // An answer that collides comes back with the first box's sentence, and may be given again.
@@ -234,18 +295,7 @@ mod tests {
         assert!(reason.contains("already called box-a"), "{reason}");
         assert!(second_file.load().unwrap().is_none());
 
-        // The next offer has a fresh key. It may be late, or lost in the noise: then the answer is given again.
-        let done = (0..10).find_map(|_| {
-            thread::sleep(Duration::from_millis(1_500));
-            join.send(JoinCommand(answer("box-b", "10.77.0.14/24"))).unwrap();
-            wait_for(&inputs, |input| match input {
-                SetupInput::Complete { paired } => Some(Ok(paired)),
-                SetupInput::Failed(reason) => Some(Err(println!("{reason}"))),
-                _ => None,
-            })
-            .ok()
-        });
-        assert_eq!(done, Some(true));
+        join_until_it_is_done(&join, &inputs, &answer("box-b", "10.77.0.14/24"));
 
         let second = second_file.load().unwrap().unwrap();
         let first = pairing::tests::first();

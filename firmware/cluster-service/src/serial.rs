@@ -22,12 +22,12 @@ const PORT_WAIT: Duration = Duration::from_millis(20);
 const REOPEN_EVERY: Duration = Duration::from_secs(1);
 const READ_BYTES: usize = 512;
 
-/// Starts the thread of the serial cable; `host` is there while this box waits for its second.
+/// Starts the thread of the serial cable; `host` offers while this box has no other one.
 pub fn start(
     ports: &SerialPorts,
     mut ear: Ear,
     outgoing: Outgoing<Waiting>,
-    mut host: Option<HostSide>,
+    mut host: HostSide,
 ) -> io::Result<()> {
     let mut cable = Cable::new(&ports.heartbeat, ports.heartbeat_baud);
     thread::Builder::new().name("serial".to_owned()).spawn(move || {
@@ -35,7 +35,7 @@ pub fn start(
             for event in cable.listen() {
                 match event {
                     StreamEvent::Garbage => ear.link().note_garbage(cluster::Medium::Serial),
-                    StreamEvent::Frame(frame) => hear(&frame, &mut ear, host.as_mut(), &mut cable),
+                    StreamEvent::Frame(frame) => hear(&frame, &mut ear, &mut host, &mut cable),
                 }
             }
             match outgoing.try_recv() {
@@ -47,7 +47,7 @@ pub fn start(
                 Err(crossbeam_channel::TryRecvError::Empty) => {}
                 Err(crossbeam_channel::TryRecvError::Disconnected) => return,
             }
-            if let Some(message) = host.as_mut().and_then(HostSide::poll) {
+            if let Some(message) = host.poll() {
                 cable.say(&message);
             }
             ear.report(cable.fault());
@@ -56,15 +56,15 @@ pub fn start(
     Ok(())
 }
 
-fn hear(frame: &Frame, ear: &mut Ear, host: Option<&mut HostSide>, cable: &mut Cable) {
-    match (ear.hear(frame), host) {
-        (Sound::Beat, Some(host)) => host.heard_beat(),
-        (Sound::Pairing, Some(host)) => {
+fn hear(frame: &Frame, ear: &mut Ear, host: &mut HostSide, cable: &mut Cable) {
+    match ear.hear(frame) {
+        Sound::Beat => host.heard_beat(),
+        Sound::Pairing => {
             if let Some(reply) = pairing::open(frame).and_then(|message| host.hear(&message)) {
                 cable.say(&reply);
             }
         }
-        (Sound::Beat | Sound::Pairing | Sound::Noise, _) => {}
+        Sound::Noise => {}
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cluster::{Node, Preference};
 use crossbeam_channel::{RecvTimeoutError, Sender, TrySendError, bounded};
-use settings::{Controllers, FurtherGroup, Language, Settings, SettingsFile, Telling};
+use settings::{Controllers, FurtherGroup, Language, Secret, Settings, SettingsFile, Telling};
 use tracing::{error, info};
 
 /// Most changes that wait to be saved.
@@ -33,12 +33,16 @@ pub enum Keep {
     Language(Language),
     /// The boxes' management controllers.
     Controllers(Box<Controllers>),
+    /// The other box is no member any more: the pair has this key from now on. Whoever asks is told whether
+    /// that is saved; what is not saved has not happened.
+    Forget(Secret, Sender<Result<(), String>>),
 }
 
 /// The thread that saves settings.
 #[derive(Debug, Clone)]
 pub struct SettingsKeeper {
     changes: Sender<Keep>,
+    current: Arc<Mutex<Settings>>,
     trouble: Trouble,
 }
 
@@ -51,6 +55,8 @@ impl SettingsKeeper {
         let (changes, wanted) = bounded(CHANGES_MAX);
         let trouble = Trouble::default();
         let shared = Arc::clone(&trouble);
+        let current = Arc::new(Mutex::new(settings.clone()));
+        let newest = Arc::clone(&current);
         thread::Builder::new().name("settings".to_owned()).spawn(move || {
             let mut unsaved = false;
             loop {
@@ -60,16 +66,33 @@ impl SettingsKeeper {
                     wanted.recv().map_err(|_| RecvTimeoutError::Disconnected)
                 };
                 match change {
+                    Ok(Keep::Forget(key, answer)) => {
+                        let changed = without_peer(&settings, key);
+                        let result = file.save(&changed).map_err(|error| error.to_string());
+                        if result.is_ok() {
+                            (settings, unsaved) = (changed, false);
+                            newest.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&settings);
+                            note(&shared, Ok(()));
+                        }
+                        let _ = answer.send(result);
+                        continue;
+                    }
                     Ok(change) => apply(&mut settings, change),
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
+                newest.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&settings);
                 let result = file.save(&settings).map_err(|error| error.to_string());
                 unsaved = result.is_err();
                 note(&shared, result);
             }
         })?;
-        Ok(Self { changes, trouble })
+        Ok(Self { changes, current, trouble })
+    }
+
+    /// Looks at the settings as they are now.
+    pub fn look<T>(&self, look: impl FnOnce(&Settings) -> T) -> T {
+        look(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Hands a change over; never waits.
@@ -120,6 +143,22 @@ fn apply(settings: &mut Settings, change: Keep) {
         Keep::Language(language) => settings.language = language,
         Keep::Controllers(controllers) => settings.controllers = *controllers,
         Keep::Peer(name) => settings.peer_name = Some(name),
+        Keep::Forget(key, _) => *settings = without_peer(settings, key),
+    }
+}
+
+/// The settings of a pair whose other box is no member any more.
+pub fn without_peer(settings: &Settings, key: Secret) -> Settings {
+    let (mut controllers, peer) = (settings.controllers.clone(), settings.node.peer());
+    if controllers.of(peer).is_some() {
+        controllers.set(peer, None);
+    }
+    Settings {
+        peer_name: None,
+        former_mark: Some(settings.pair_mark()),
+        pair_key: key,
+        controllers,
+        ..settings.clone()
     }
 }
 

@@ -286,7 +286,8 @@ impl Noticeboard {
 }
 
 /// Order in which alarms are shown; one that is not named comes first, because nobody thought of it.
-const WORST_FIRST: [&str; 17] = [
+const WORST_FIRST: [&str; 19] = [
+    crate::replace::REPLACED_ALARM,
     "take_failed",
     "not_ready",
     "disk_full",
@@ -296,6 +297,7 @@ const WORST_FIRST: [&str; 17] = [
     "public_card",
     "settings",
     "group_add",
+    crate::replace::ALARM,
     "peer_silent",
     crate::power_fence::ALARM,
     "array_lost",

@@ -76,6 +76,7 @@ pub struct Teller {
     alarms: AlarmSender,
     alarms_due: Time,
     operations: Operations,
+    link: PeerLink,
     /// Who talks to the boxes' management controllers.
     pub power_fence: PowerFence,
 }
@@ -103,7 +104,8 @@ impl Teller {
             unready_since: None,
             alarms,
             alarms_due: Time(0),
-            operations: Operations::new(link, settings, inputs.clone()),
+            operations: Operations::new(link.clone(), settings, inputs.clone()),
+            link,
             power_fence,
         })
     }
@@ -219,6 +221,28 @@ impl Teller {
     pub fn group_added(&mut self, settings: &Settings) {
         self.groups = settings.further_groups.clone();
         self.settings_digest = digest_of_pair(settings);
+    }
+
+    /// Whether a larger operation of the operator is under way.
+    pub fn is_busy(&self) -> bool {
+        self.operations.shown().step.is_some()
+    }
+
+    /// The other box, called `name`, is no member any more: nothing it said counts, and `settings` have the
+    /// key for the next one.
+    pub fn peer_forgotten(
+        &mut self,
+        settings: &Settings,
+        name: &str,
+        core: &Core,
+        noticeboard: &Noticeboard,
+        keeper: &SettingsKeeper,
+    ) {
+        self.link.change_key(&settings.pair_key);
+        self.power_fence.forget_peer(keeper);
+        self.peer = None;
+        let cause = format!("{name} is no member of this pair any more; a blank box can join");
+        self.note("peer_forgotten", cause, core.view().epoch, array::now(), noticeboard);
     }
 
     fn report(&self, have: u64, noticeboard: &Noticeboard, now: Time) -> Report {

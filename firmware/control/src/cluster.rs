@@ -38,6 +38,8 @@ pub enum Request {
     /// Add the second group: the LUN is made ready, then both boxes know it. The answer comes at once;
     /// the status shows the group when it is there, and an alarm if it cannot be.
     AddGroup(NewGroup),
+    /// The other box is dead and is to be replaced: forget it, and let a blank one take its place.
+    ForgetPeer,
     /// The LUNs this box sees; answered with [`Reply::Luns`].
     Luns,
     /// The newest decision records, oldest first.

@@ -199,6 +199,7 @@ mod tests {
             preference_revision: 0,
             maintenance: false,
             telling: crate::Telling::default(),
+            former_mark: None,
             further_groups: vec![],
             controllers: crate::Controllers::default(),
         }

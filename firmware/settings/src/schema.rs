@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
+use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -69,6 +70,13 @@ impl Secret {
         SystemRandom::new().fill(&mut bytes).map_err(|_| SettingsError::NoRandom)?;
         Ok(Self(bytes))
     }
+
+    /// Tells it from another secret, and gives nothing of it away. Never zero.
+    pub fn mark(&self) -> u32 {
+        let digest = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &self.0), b"twinmail pair mark");
+        let first = digest.as_ref().first_chunk().copied().unwrap_or_default();
+        u32::from_be_bytes(first).max(1)
+    }
 }
 
 impl fmt::Debug for Secret {
@@ -125,6 +133,9 @@ pub struct Settings {
     pub pair_id: u32,
     /// Key of every frame between the boxes; made in pairing, never typed.
     pub pair_key: Secret,
+    /// Mark of the key before this one, on LUNs that were not reached when it changed.
+    #[serde(default)]
+    pub former_mark: Option<u32>,
     /// This box's own addresses on the public network, with prefix length.
     pub public_addresses: Vec<String>,
     /// Default gateways.
@@ -204,6 +215,11 @@ pub enum SettingsError {
 }
 
 impl Settings {
+    /// Mark of the pair's key on its LUNs: tells keys apart and gives nothing away. Never zero.
+    pub fn pair_mark(&self) -> u32 {
+        self.pair_key.mark()
+    }
+
     /// Checks everything that can be checked without touching hardware.
     pub fn check(&self) -> Result<(), SettingsError> {
         check_box_name(&self.box_name)?;

@@ -44,6 +44,12 @@ pub fn inquiry_page(page: u8, allocation_bytes: u16) -> [u8; 6] {
     [0x12, 1, page, high, low, 0]
 }
 
+/// READ (10) (SBC-3 5.11).
+pub fn read(block: u32, blocks: u16) -> [u8; 10] {
+    let ([a, b, c, d], [high, low]) = (block.to_be_bytes(), blocks.to_be_bytes());
+    [0x28, 0, a, b, c, d, 0, high, low, 0]
+}
+
 /// PERSISTENT RESERVE IN (SPC-4 6.15).
 pub fn reserve_in(action: ReserveIn, allocation_bytes: u16) -> [u8; 10] {
     let [high, low] = allocation_bytes.to_be_bytes();
@@ -74,6 +80,7 @@ mod tests {
     #[test]
     fn commands_have_the_bytes_of_the_standard() {
         assert_eq!(inquiry_page(0x83, 0x0204), [0x12, 0x01, 0x83, 0x02, 0x04, 0]);
+        assert_eq!(read(0x0102_0304, 0x0506), [0x28, 0, 1, 2, 3, 4, 0, 5, 6, 0]);
         assert_eq!(reserve_in(ReserveIn::ReadReservation, 520), [0x5E, 1, 0, 0, 0, 0, 0, 2, 8, 0]);
         assert_eq!(reserve_out(ReserveOut::Preempt, TYPE), [0x5F, 4, 5, 0, 0, 0, 0, 0, 24, 0]);
         let list = reserve_out_parameters(0x0102_0304_0506_0708, 0x1112_1314_1516_1718, true);
