@@ -24,7 +24,7 @@ BENCH_PACKAGES  := postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd openssl
 FUZZ_PACKAGES   := g++
 FUZZ_TARGETS    := $(notdir $(basename $(wildcard tests/fuzz/targets/*.rs)))
 
-.PHONY: help run test test-unit test-crash test-clients test-image test-lab test-faults test-paths test-groups test-fence image binary lab-binary check bench fuzz sim prove verify clean deps deps-bench toolchain
+.PHONY: help run test test-unit test-crash test-clients test-image test-lab test-faults test-paths test-replace test-groups test-fence image binary lab-binary check bench fuzz sim prove verify clean deps deps-bench toolchain
 
 help: ## list every entry point
 	@echo 'Twinmail: two boxes, one array, one address. Entry points:'
@@ -62,6 +62,9 @@ test-faults: deps image lab-binary ## every fault alone and together, each with 
 
 test-paths: deps image lab-binary ## two cables between each box and the array, one dead or both
 	TWINMAIL_IMAGE=$(IMAGE) cargo test -p lab --test paths -- --test-threads=1 --nocapture
+
+test-replace: deps image lab-binary ## each box of a pair replaced by a blank one, the old one kept out: 6 minutes
+	TWINMAIL_IMAGE=$(IMAGE) cargo test -p lab --test replace -- --test-threads=1 --nocapture
 
 test-groups: deps image lab-binary ## two service groups: each box serves one, either carries both
 	TWINMAIL_IMAGE=$(IMAGE) cargo test -p lab --test groups -- --test-threads=1 --nocapture

@@ -69,6 +69,14 @@ const SENTENCES: &[(&str, &str)] = &[
         "this box was replaced and is no member of its pair any more; write the image to its disk anew and set it up",
         "本机已被更换，不再属于原机对；请将映像重新写入其磁盘并重新设置",
     ),
+    (
+        "the LUN's header is damaged, so no box can be shut out by it; mend the array first",
+        "LUN 的头部已损坏，无法据此将机器拒之门外；请先修复阵列",
+    ),
+    (
+        "the system partition is slow; the other box is forgotten once that is saved, and `status` shows it",
+        "系统分区响应缓慢；保存之后对方机器即被忘记，见 `status`",
+    ),
     ("nothing was changed: {0}", "未作任何更改：{0}"),
     (
         "the box that was replaced is not shut out of the array yet: {0}; it is tried again",

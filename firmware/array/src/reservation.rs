@@ -46,6 +46,9 @@ pub enum ReservationError {
     /// This box is no member of the pair any more.
     #[error("{REPLACED}")]
     Replaced,
+    /// There is no header that a mark could be written into.
+    #[error("the LUN's header is damaged, so no box can be shut out by it; mend the array first")]
+    NoHeader,
     /// The header page could not be written.
     #[error("the LUN's header could not be written: {0}")]
     Header(std::io::Error),
@@ -137,6 +140,8 @@ impl Reservation {
     pub fn repair(&mut self, own: Key) -> Result<Taken, ReservationError> {
         let reading = self.read()?;
         self.refuse_strangers(&reading)?;
+        // Before any path is registered: under type 5 each could write.
+        self.standing()?;
         if reading.holder.is_none() {
             for index in 0..self.others.len() {
                 if let Err(error) = self.register_other(index, own) {
@@ -222,7 +227,7 @@ impl Reservation {
     /// Writes the pair's mark into the header page, of a LUN that is held with `own`.
     fn mark(&self, own: Key) -> Result<(), ReservationError> {
         let Some(membership) = self.membership else { return Ok(()) };
-        let Some(header) = self.device.read_header()? else { return Ok(()) };
+        let header = self.device.read_header()?.ok_or(ReservationError::NoHeader)?;
         if self.read()?.holder.is_none_or(|holder| holder.key != own.encode()) {
             return Err(ReservationError::Unsettled);
         }

@@ -11,13 +11,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use array::paths::{Act, Paths};
 use array::{Device, Lun, Multipath, REPLACED, Reservation, ScsiError, Slots, Standing};
-use cluster::{Event, HeldProof, Key};
+use cluster::{Event, HeldProof, Key, Reading};
 use control::GroupPlace;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use tracing::{info, warn};
@@ -51,6 +52,8 @@ struct Shared {
     /// Paths on which this box is registered with the key it holds the group with.
     registered: Mutex<BTreeSet<String>>,
     reading: Mutex<Outstanding>,
+    /// Whether the LUN's header shuts this box out.
+    replaced: AtomicBool,
     /// The device over all paths while the group is mounted on it.
     multipath: Mutex<Option<Multipath>>,
 }
@@ -90,6 +93,7 @@ impl ArrayPaths {
             proof: Mutex::default(),
             registered: Mutex::default(),
             reading: Mutex::default(),
+            replaced: AtomicBool::new(false),
             multipath: Mutex::default(),
         }));
         let (tell, news) = bounded(NEWS_MAX);
@@ -416,6 +420,7 @@ impl Keeper {
     /// Says, and stops saying, that this box was replaced.
     fn tell_standing(&mut self, standing: Standing) {
         let replaced = standing == Standing::Replaced;
+        self.shared.replaced.store(replaced, Ordering::Release);
         if replaced == self.replaced {
             return;
         }
@@ -485,19 +490,27 @@ impl Worker {
 
     /// Reads the reservation; the first of the paths to succeed tells the core, the last to fail too.
     fn read(&self, reservation: &Reservation, number: u32) {
+        // Keys at the LUN may be those of the box in this one's place: they say nothing to it.
+        if self.shared.replaced.load(Ordering::Acquire) {
+            return self.tell_reading(number, None);
+        }
         let reading = reservation.read();
         if let Err(error) = &reading {
             info!("{} does not give the reservation: {error}", self.name);
         }
+        self.tell_reading(number, reading.ok());
+    }
+
+    fn tell_reading(&self, number: u32, reading: Option<Reading>) {
         let mut outstanding = lock(&self.shared.reading);
         if outstanding.number != number || outstanding.paths == 0 {
             return;
         }
-        outstanding.paths = if reading.is_ok() { 0 } else { outstanding.paths - 1 };
+        outstanding.paths = if reading.is_some() { 0 } else { outstanding.paths - 1 };
         let tells = outstanding.paths == 0;
         drop(outstanding);
         if tells {
-            let event = Event::Read { number, reading: reading.ok() };
+            let event = Event::Read { number, reading };
             let _ = self.shared.inputs.send(Input::Core(event));
         }
     }

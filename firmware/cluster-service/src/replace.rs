@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use array::Membership;
 use control::cluster::Reply;
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use settings::{Secret, Settings};
 use tracing::{info, warn};
 
@@ -23,8 +23,11 @@ use crate::settings_keeper::{Keep, SettingsKeeper};
 pub const ALARM: &str = "peer_forget";
 /// The alarm of a box that was replaced.
 pub const REPLACED_ALARM: &str = "replaced";
-/// Longest wait for the settings to be saved.
-const SAVE_WAIT: Duration = Duration::from_mins(1);
+/// Once saving has taken so long the caller is told that it goes on: he waits no longer than 5 s.
+const SAVE_SLOW: Duration = Duration::from_secs(2);
+/// What he is told.
+const SLOW: &str =
+    "the system partition is slow; the other box is forgotten once that is saved, and `status` shows it";
 /// Between two tries to mark a LUN.
 const AGAIN_EVERY: Duration = Duration::from_secs(5);
 
@@ -127,9 +130,20 @@ impl Forgetting {
         self.mark_all().map_err(|fault| format!("nothing was changed: {fault}"))?;
         let key = Secret::random().map_err(|error| error.to_string())?;
         let (answer, saved) = bounded(1);
-        let unsaved = || "nothing was changed: the system partition does not answer".to_owned();
-        self.keeper.keep(Keep::Forget(key.clone(), answer)).map_err(|_| unsaved())?;
-        saved.recv_timeout(SAVE_WAIT).map_err(|_| unsaved())??;
+        let gone = || "nothing was changed: the system partition does not answer".to_owned();
+        self.keeper.keep(Keep::Forget(key.clone(), answer)).map_err(|_| gone())?;
+        // What is under way may yet be saved, so its end is waited for, however late: only then is it known
+        // which key the pair has.
+        let saved = loop {
+            match saved.recv_timeout(SAVE_SLOW) {
+                Ok(saved) => break saved,
+                Err(RecvTimeoutError::Timeout) => drop(self.answer.try_send(Reply::Refused(SLOW.to_owned()))),
+                Err(RecvTimeoutError::Disconnected) => {
+                    break Err("the keeper of the settings is gone".to_owned());
+                }
+            }
+        };
+        saved.map_err(|fault| format!("nothing was changed: {fault}"))?;
         self.membership.change(self.keeper.look(membership));
         Ok(key)
     }

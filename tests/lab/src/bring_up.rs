@@ -41,17 +41,23 @@ impl Lab {
                 steps(&format!("box {name} has started"), began.elapsed());
             }
         }
-        let new = blank.contains(&BoxName::A);
+        // A pair begins with box a, unless box b has one already.
+        let new =
+            blank.contains(&BoxName::A) && (blank.contains(&BoxName::B) || !boxes.contains(&BoxName::B));
         if new {
             timed(steps, "box a is set up: six answers, the LUN formatted", || wizard::set_up_first(self))?;
         }
         // A blank box must not be asked who is active: its console asks the questions.
-        let set_up: Vec<BoxName> =
-            boxes.iter().copied().filter(|name| *name == BoxName::A || !blank.contains(name)).collect();
+        let set_up: Vec<BoxName> = boxes
+            .iter()
+            .copied()
+            .filter(|name| (new && *name == BoxName::A) || !blank.contains(name))
+            .collect();
         timed(steps, "one box is active", || wait_for_active(self, &set_up))?;
         if boxes.len() == 2 {
-            if blank.contains(&BoxName::B) {
-                timed(steps, "box b has joined over the serial cable", || wizard::join_second(self))?;
+            if let Some(joiner) = blank.iter().copied().find(|name| !set_up.contains(name)) {
+                let text = format!("box {joiner} has joined over the serial cable");
+                timed(steps, &text, || wizard::join(self, joiner))?;
             }
             timed(steps, "the other box stands by", || self.wait_for_pair())?;
         }

@@ -71,13 +71,15 @@ pub fn first_box() -> Vec<Answer> {
     ])
 }
 
-/// Answers of the second box: all else it learns over the serial cable.
-pub fn second_box() -> Vec<Answer> {
-    let name = format!("{}\r", box_name(BoxName::B));
+/// Answers of a box that joins: all else it learns over the serial cable.
+pub fn joining(name: BoxName) -> Vec<Answer> {
+    let called = format!("{}\r", box_name(name));
+    let number = 11 + name.index();
+    let address = format!("10.77.0.{number}/24 fd77::{number}/64\r");
     answers(&[
         (WIZARD, "1"),
-        ("[1/2] Box name", &name),
-        ("[2/2] Public address", "10.77.0.12/24 fd77::12/64\r"),
+        ("[1/2] Box name", &called),
+        ("[2/2] Public address", &address),
         ("Join the pair", "yes\r"),
     ])
 }

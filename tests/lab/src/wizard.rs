@@ -19,9 +19,9 @@ pub fn set_up_first(lab: &Lab) -> Result<()> {
     answer(lab, BoxName::A, &phrases::first_box())
 }
 
-/// The second box: what it cannot learn over the serial cable.
-pub fn join_second(lab: &Lab) -> Result<()> {
-    answer(lab, BoxName::B, &phrases::second_box())
+/// A blank box that joins the other one: what it cannot learn over the serial cable.
+pub fn join(lab: &Lab, name: BoxName) -> Result<()> {
+    answer(lab, name, &phrases::joining(name))
 }
 
 /// Answers whatever is asked, in whatever order, until the wizard says it is done.
