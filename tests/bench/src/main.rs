@@ -106,6 +106,9 @@ fn run(options: &Options) -> Result<(), String> {
         Profile::Growth => growth::run(&options.binary, options.many_users, options.many_messages)?,
         Profile::Users => users::run(&options.binary, options.messages_a_minute, options.seconds)?,
     };
+    if let Some(folder) = options.json.parent() {
+        std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    }
     std::fs::write(&options.json, text).map_err(|e| format!("{}: {e}", options.json.display()))?;
     println!("\nThe same as JSON: {}", options.json.display());
     Ok(())
