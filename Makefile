@@ -24,7 +24,7 @@ BENCH_PACKAGES  := postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd openssl
 FUZZ_PACKAGES   := g++
 FUZZ_TARGETS    := $(notdir $(basename $(wildcard tests/fuzz/targets/*.rs)))
 
-.PHONY: help run test test-unit test-crash test-clients test-image test-lab test-faults test-paths test-replace test-groups test-fence image binary lab-binary check bench fuzz sim prove verify clean deps deps-bench toolchain
+.PHONY: help run test test-unit test-crash test-clients test-image test-lab test-faults test-full test-paths test-replace test-groups test-fence image binary lab-binary check bench fuzz sim prove verify clean deps deps-bench toolchain
 
 help: ## list every entry point
 	@echo 'Twinmail: two boxes, one array, one address. Entry points:'
@@ -59,6 +59,9 @@ test-lab: deps image lab-binary ## two boxes under QEMU: boot, serve, fail, take
 
 test-faults: deps image lab-binary ## every fault alone and together, each with its outage: 40 minutes
 	TWINMAIL_IMAGE=$(IMAGE) cargo test -p lab --test faults -- --test-threads=1 --nocapture
+
+test-full: deps image lab-binary ## the group's disk fills up under the pair and is emptied again: 2 minutes
+	TWINMAIL_IMAGE=$(IMAGE) cargo test -p lab --test full -- --test-threads=1 --nocapture
 
 test-paths: deps image lab-binary ## two cables between each box and the array, one dead or both
 	TWINMAIL_IMAGE=$(IMAGE) cargo test -p lab --test paths -- --test-threads=1 --nocapture

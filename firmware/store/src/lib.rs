@@ -16,6 +16,7 @@
 //! DIR/lock               held with flock(2) while a store is open
 //! DIR/text.db            the full-text index, which can be made anew from the bodies
 //! DIR/reserve            space set free when the disk is full, so that deleting always works
+//! DIR/reserve-opening    space set free when the store is opened on a full disk, and kept back again
 //! DIR/segments/00000001.seg
 //!                        bodies, append only; a record is a 32-byte head, then the message
 //! ```

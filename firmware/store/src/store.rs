@@ -66,6 +66,9 @@ impl Store {
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(StoreError::InUse),
             other => other.map_err(std::io::Error::from)?,
         }
+        if reserve::make_room(dir) {
+            tracing::warn!("the mail disk is full; the store is opened with the room kept back for that");
+        }
         let path = dir.join("mail.db");
         let open = || {
             let database = schema::open_writer(&path)?;

@@ -4,6 +4,8 @@
 //! full disk, and under a limit of file size (which the kernel answers with EFBIG, an error no one
 //! expects of a disk) for the one that fails.
 
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -134,25 +136,37 @@ async fn fill_the_disk(dir: &Path) -> String {
 
 /// Not one block is left while the store is closed: it opens all the same, and mail can be deleted.
 async fn open_a_full_disk(store: Store, dir: &Path, account: AccountId, inbox: MailboxId, messages: u32) {
-    assert!(dir.join("reserve").exists(), "space is kept back again");
-    store.close().await.expect("it closes");
-    drop(store);
-    let mut junk = std::fs::File::create(dir.join("junk")).expect("a file");
-    let mut bytes = 1024 * 1024;
-    while bytes > 0 {
-        // In ever smaller pieces, to the last block.
-        if std::io::Write::write_all(&mut junk, &vec![1; bytes]).is_err() {
-            bytes /= 2;
-        }
+    for file in ["reserve", "reserve-opening"] {
+        assert!(dir.join(file).exists(), "{file}: space is kept back again");
     }
-    let store = Store::open(dir, 1).expect("it opens with a full disk");
-    assert!(matches!(deliver(&store, account, 20_000).await, Err(StoreError::DiskFull)));
-    assert_eq!(store.snapshot(inbox).expect("it can be read").entries.len(), messages as usize);
+    let (mut store, mut messages) = (store, messages);
+    // The first time with what is kept for deleting still there, then without.
+    for _ in 0..3 {
+        store.close().await.expect("it closes");
+        drop(store);
+        fill_to_the_last_block(dir);
+        store = Store::open(dir, 1).expect("it opens with a full disk");
+        for bytes in [20_000, 500] {
+            messages += deliver_until_full(&store, account, bytes).await;
+        }
+        assert_eq!(store.snapshot(inbox).expect("it can be read").entries.len(), messages as usize);
+    }
     let removed = store.remove(inbox, vec![1..=u32::MAX]).await.expect("a removal");
     assert_eq!(removed.uids.len(), messages as usize);
     assert_eq!(*store.failed().borrow(), None);
     assert_eq!(store.check().expect("a check").faults, [""; 0]);
     store.close().await.expect("it closes");
+}
+
+fn fill_to_the_last_block(dir: &Path) {
+    let mut junk = OpenOptions::new().create(true).append(true).open(dir.join("junk")).expect("a file");
+    let mut bytes = 1024 * 1024;
+    while bytes > 0 {
+        // In ever smaller pieces.
+        if junk.write_all(&vec![1; bytes]).is_err() {
+            bytes /= 2;
+        }
+    }
 }
 
 async fn fail_the_disk(dir: &Path) -> String {

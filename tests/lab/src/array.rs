@@ -19,8 +19,8 @@ use crate::error::{Doing, LabError, Result};
 use crate::parts::BoxName;
 use crate::tool;
 
-/// Size of the LUN in bytes; the file is sparse.
-pub const LUN_SIZE_BYTES: u64 = 4 << 30;
+/// Usual size of a LUN; the file is sparse.
+pub const LUN_SIZE_MIB: u32 = 4_096;
 /// Port of the portals.
 pub const PORTAL_PORT: u16 = 3260;
 /// Name of the target.
@@ -48,17 +48,20 @@ pub fn initiator(name: BoxName) -> String {
     format!("iqn.2026-01.test.twinmail:box-{name}")
 }
 
-/// Makes the LUN's file where it is missing; its content stays.
-pub fn make_lun(lun: &Path) -> Result<()> {
+/// Makes the LUN's file where it is missing; its size and content stay.
+pub fn make_lun(lun: &Path, size_mib: u32) -> Result<()> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(lun);
     let file = file.doing(|| format!("{} cannot be made", lun.display()))?;
-    file.set_len(LUN_SIZE_BYTES).doing(|| format!("{} cannot be sized", lun.display()))
+    if file.metadata().is_ok_and(|known| known.len() > 0) {
+        return Ok(());
+    }
+    file.set_len(u64::from(size_mib) << 20).doing(|| format!("{} cannot be sized", lun.display()))
 }
 
 impl Array {
-    /// Starts the array on `luns`; `log` takes what it says.
-    pub fn start(luns: &[PathBuf], log: &Path) -> Result<Self> {
-        luns.iter().try_for_each(|lun| make_lun(lun))?;
+    /// Starts the array on `luns` of this size; `log` takes what it says.
+    pub fn start(luns: &[PathBuf], size_mib: u32, log: &Path) -> Result<Self> {
+        luns.iter().try_for_each(|lun| make_lun(lun, size_mib))?;
         std::fs::create_dir_all("/run/tgtd").doing(|| "/run/tgtd cannot be made".into())?;
         let _ = std::fs::remove_file(log);
         let daemon = spawn(log)?;

@@ -51,7 +51,7 @@ impl Lab {
         network::lay()?;
         std::fs::create_dir_all(INNER_RUN).doing(|| format!("{INNER_RUN} cannot be made"))?;
         let luns = [place.lun(), place.second_lun()];
-        let array = Array::start(&luns[..usize::from(plan.groups)], &place.file("array.log"))?;
+        let array = Array::start(&luns[..usize::from(plan.groups)], plan.lun_mib, &place.file("array.log"))?;
         let record = Arc::new(Record::begin(&place.array_record())?);
         let path = |name: BoxName| ArrayPath::open(name.portal(), &name.to_string(), &record);
         let paths = [path(BoxName::A)?, path(BoxName::B)?];

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use lab::array::LUN_SIZE_MIB;
 use lab::client::{self, Owner};
 use lab::controller::Controlling;
 use lab::error::{Doing, LabError, Result};
@@ -54,6 +55,9 @@ struct Bench {
     /// Give each box a management controller that speaks IPMI over LAN
     #[arg(long)]
     controllers: bool,
+    /// Size of each LUN, where it is new
+    #[arg(long, default_value_t = LUN_SIZE_MIB)]
+    lun_mib: u32,
     /// Forget disks and array of an earlier lab
     #[arg(long)]
     fresh: bool,
@@ -316,6 +320,7 @@ fn plan(instance: &str, bench: &Bench) -> Result<Plan> {
         paths: bench.paths,
         groups: bench.groups,
         controllers: bench.controllers,
+        lun_mib: bench.lun_mib,
     })
 }
 

@@ -35,6 +35,8 @@ pub struct Plan {
     pub groups: u8,
     /// Whether each box has a management controller.
     pub controllers: bool,
+    /// Size of each LUN.
+    pub lun_mib: u32,
 }
 
 /// What the command line asks for.

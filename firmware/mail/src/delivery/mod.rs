@@ -353,7 +353,10 @@ fn refusal_of(error: &StoreError) -> Refusal {
 }
 
 pub(crate) fn temporary(error: &StoreError) -> Refusal {
-    tracing::error!("mail cannot be taken: {error}");
+    // That the disk is full is said once by the store, and each refusal has a line of its own.
+    if !matches!(error, StoreError::DiskFull) {
+        tracing::error!("mail cannot be taken: {error}");
+    }
     match error {
         StoreError::Busy => Refusal::Busy,
         StoreError::DiskFull => Refusal::DiskFull,

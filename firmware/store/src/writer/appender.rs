@@ -44,6 +44,15 @@ pub(crate) struct SegmentRow {
     pub state: SegmentState,
 }
 
+/// A segment without records; its file is made with the first.
+const NEW_SEGMENT: SegmentRow = SegmentRow {
+    bytes: 0,
+    live_bytes: 0,
+    compacted_bytes: 0,
+    settled_bytes: 0,
+    state: SegmentState::Open,
+};
+
 /// A record waiting to be written.
 struct Pending {
     segment: u32,
@@ -80,8 +89,6 @@ pub(crate) struct Appender {
     /// Every change since the last commit: segment, and its row before.
     undo: Vec<(u32, Option<SegmentRow>)>,
     pending: Vec<Pending>,
-    /// Segments that begin in this batch.
-    created: Vec<u32>,
     /// Bodies have been moved in this batch: the bytes they had elsewhere must not go before these are
     /// durable for certain.
     moved: bool,
@@ -97,7 +104,6 @@ impl Appender {
             rows,
             undo: Vec::new(),
             pending: Vec::new(),
-            created: Vec::new(),
             moved: false,
         })
     }
@@ -122,14 +128,7 @@ impl Appender {
     fn place_record(&mut self, head: Head, message: Bytes) -> BodyRef {
         let need = record_bytes(head.length);
         let segment = self.segment_with_room(need);
-        let new = SegmentRow {
-            bytes: 0,
-            live_bytes: 0,
-            compacted_bytes: 0,
-            settled_bytes: 0,
-            state: SegmentState::Open,
-        };
-        let row = self.rows.get(&segment).copied().unwrap_or(new);
+        let row = self.rows.get(&segment).copied().unwrap_or(NEW_SEGMENT);
         let offset = row.bytes;
         self.set(
             segment,
@@ -150,6 +149,25 @@ impl Appender {
     /// Segments in this state.
     pub fn in_state(&self, state: SegmentState) -> Vec<(u32, SegmentRow)> {
         self.rows.iter().filter(|(_, row)| row.state == state).map(|(id, row)| (*id, *row)).collect()
+    }
+
+    /// The segment that grows, if all of it is known to be durable.
+    pub fn settled_open(&self) -> Option<(u32, SegmentRow)> {
+        let last = self.rows.last_key_value().map(|(id, row)| (*id, *row));
+        last.filter(|(_, row)| row.state == SegmentState::Open && row.settled_bytes == row.bytes)
+    }
+
+    /// The open segment grows no more, even with room left; the next one is listed at once, so that no
+    /// number is ever used twice.
+    pub fn close_early(&mut self, segment: u32) {
+        self.seal(segment);
+        self.set(segment + 1, Some(NEW_SEGMENT));
+    }
+
+    fn seal(&mut self, segment: u32) {
+        if let Some(row) = self.rows.get(&segment).copied() {
+            self.set(segment, Some(SegmentRow { state: SegmentState::Sealed, ..row }));
+        }
     }
 
     /// Marks a segment as dead; its file goes after the commit.
@@ -185,7 +203,6 @@ impl Appender {
                 None => self.rows.remove(&segment),
             };
         }
-        self.created.retain(|id| self.rows.contains_key(id));
     }
 
     /// Forgets everything since the last commit.
@@ -218,7 +235,6 @@ impl Appender {
             self.write_run(run, first, alone)?;
             rest = tail;
         }
-        self.created.clear();
         self.moved = false;
         Ok(())
     }
@@ -293,17 +309,15 @@ impl Appender {
         if let Some((id, row)) = last
             && row.state == SegmentState::Open
         {
-            self.set(id, Some(SegmentRow { state: SegmentState::Sealed, ..row }));
+            self.seal(id);
         }
-        let id = last.map_or(1, |(id, _)| id + 1);
-        self.created.push(id);
-        id
+        last.map_or(1, |(id, _)| id + 1)
     }
 
     /// Writes neighbouring records. Only a batch in one segment may be `alone`: the store looks at no more
     /// when it is opened.
     fn write_run(&mut self, run: &[Pending], first: &Pending, alone: bool) -> io::Result<()> {
-        self.open(first.segment)?;
+        self.open(first.segment, first.offset == 0)?;
         let last = run.last().unwrap_or(first);
         let range = first.offset..last.offset + (HEAD_BYTES + last.message.len()) as u64;
         let in_place = self.ahead.is_possible();
@@ -330,11 +344,10 @@ impl Appender {
     }
 
     /// Makes `segment` the current one; a new file is durable under its name before it is used.
-    fn open(&mut self, segment: u32) -> io::Result<()> {
+    fn open(&mut self, segment: u32, is_new: bool) -> io::Result<()> {
         if self.current.as_ref().is_some_and(|current| current.id == segment) {
             return Ok(());
         }
-        let is_new = self.created.contains(&segment);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(is_new).truncate(is_new);
         let file = options.open(self.files.path(segment))?;

@@ -362,7 +362,8 @@ impl Thread {
         }
         let reclaiming = self.shared.reclaiming.clone();
         let Ok(_guard) = reclaiming.try_lock() else { return };
-        match self.reclaim.step(&mut self.ledger) {
+        let short = self.reserve.is_short();
+        match self.reclaim.step(&mut self.ledger, short) {
             Ok(()) => {}
             Err(error) if error.is_disk_full() => match self.ledger.roll_back() {
                 Ok(()) => self.reclaim.put_off(),

@@ -23,8 +23,10 @@ const MESSAGES_PER_STEP: i64 = 500;
 const BYTES_PER_STEP: u64 = 1024 * 1024;
 /// A segment is compacted when less than this share of it lives, in percent.
 const LIVE_PERCENT_MIN: u64 = 50;
+/// The same when the disk is full: whatever there is to be had.
+const LIVE_PERCENT_MIN_SHORT: u64 = 95;
 /// Pause after the disk was too full even for this.
-const PUT_OFF: Duration = Duration::from_secs(10);
+const PUT_OFF: Duration = Duration::from_secs(2);
 
 /// What is being reclaimed.
 pub(super) struct Reclaim {
@@ -33,13 +35,15 @@ pub(super) struct Reclaim {
     compacting: Option<u32>,
     /// Segments with a damaged record: left as they are, for repair.
     damaged: Vec<u32>,
+    /// Segments for whose live bodies there was no room elsewhere; others are tried before them.
+    stuck: Vec<u32>,
     put_off_until: Option<Instant>,
 }
 
 impl Reclaim {
     /// What an earlier run left undone is found by the first step.
     pub fn new() -> Self {
-        Self { busy: true, compacting: None, damaged: Vec::new(), put_off_until: None }
+        Self { busy: true, compacting: None, damaged: Vec::new(), stuck: Vec::new(), put_off_until: None }
     }
 
     /// Whether another step is worth while now.
@@ -47,14 +51,20 @@ impl Reclaim {
         self.busy && self.put_off_until.is_none_or(|until| Instant::now() >= until)
     }
 
-    /// Waits until there may be space again.
+    /// There was no room for the last step: another segment is tried; where there is none, it waits until
+    /// there may be space again.
     pub fn put_off(&mut self) {
-        self.put_off_until = Some(Instant::now() + PUT_OFF);
-        self.compacting = None;
+        if let Some(segment) = self.compacting.take() {
+            self.stuck.push(segment);
+        } else {
+            self.stuck.clear();
+            self.put_off_until = Some(Instant::now() + PUT_OFF);
+        }
     }
 
-    /// One bounded step, durable when it returns.
-    pub fn step(&mut self, ledger: &mut Ledger) -> Result<(), StoreError> {
+    /// One bounded step, durable when it returns. What frees space without needing any comes first, and in
+    /// a transaction of its own. `short`: the disk is full.
+    pub fn step(&mut self, ledger: &mut Ledger, short: bool) -> Result<(), StoreError> {
         if self.put_off_until.is_some_and(|until| Instant::now() < until) {
             return Ok(());
         }
@@ -62,23 +72,34 @@ impl Reclaim {
         ledger.begin(false)?;
         let forgotten = ledger.forget_unwanted_texts()?;
         let removed = remove_dead_files(ledger)?;
+        if short {
+            seal_half_dead(ledger);
+        }
         let buried = bury_empty(ledger);
         let reaped = reap_doomed(ledger)?;
-        let compacted = if reaped { None } else { self.compact(ledger)? };
+        let freed = forgotten || removed || buried || reaped;
+        let compacted = if freed { None } else { self.compact(ledger, short)? };
         ledger.commit()?;
         if let Some((segment, end)) = compacted {
             punch(ledger, segment, end);
         }
-        self.busy = forgotten || removed || buried || reaped || compacted.is_some();
+        self.busy = freed || compacted.is_some();
+        if !self.busy && !self.stuck.is_empty() {
+            // What is stuck is tried again when others may have made room for it.
+            self.put_off();
+        }
         Ok(())
     }
 
     /// Moves the live bodies of one piece of a mostly dead segment; returns segment and end of the piece.
-    fn compact(&mut self, ledger: &mut Ledger) -> Result<Option<(u32, u64)>, StoreError> {
+    fn compact(&mut self, ledger: &mut Ledger, short: bool) -> Result<Option<(u32, u64)>, StoreError> {
         let sealed = ledger.appender.in_state(SegmentState::Sealed);
         let chosen = self.compacting.and_then(|id| sealed.iter().find(|(known, _)| *known == id));
+        let live_percent_min = if short { LIVE_PERCENT_MIN_SHORT } else { LIVE_PERCENT_MIN };
         let mostly_dead = |(id, row): &&(u32, SegmentRow)| {
-            row.live_bytes * 100 < row.bytes * LIVE_PERCENT_MIN && !self.damaged.contains(id)
+            row.live_bytes * 100 < row.bytes * live_percent_min
+                && !self.damaged.contains(id)
+                && !self.stuck.contains(id)
         };
         let chosen =
             chosen.or_else(|| sealed.iter().filter(mostly_dead).min_by_key(|(_, row)| row.live_bytes));
@@ -109,6 +130,15 @@ fn remove_dead_files(ledger: &mut Ledger) -> Result<bool, StoreError> {
         ledger.appender.forget(*segment);
     }
     Ok(!dead.is_empty())
+}
+
+/// The segment that grows may hold the very bodies that were deleted to make room: it grows no more.
+fn seal_half_dead(ledger: &mut Ledger) {
+    if let Some((segment, row)) = ledger.appender.settled_open()
+        && row.live_bytes * 100 < row.bytes * LIVE_PERCENT_MIN
+    {
+        ledger.appender.close_early(segment);
+    }
 }
 
 fn bury_empty(ledger: &mut Ledger) -> bool {

@@ -92,6 +92,16 @@ impl Reader {
         self.order(&format!("UID STORE {uids} +FLAGS.SILENT ({flag})")).map(drop)
     }
 
+    /// Removes what is marked as deleted; answered only when that is durable.
+    pub fn expunge(&mut self) -> Answer<()> {
+        self.order("EXPUNGE").map(drop)
+    }
+
+    /// Moves messages to another mailbox.
+    pub fn move_to(&mut self, uids: &str, mailbox: &str) -> Answer<()> {
+        self.order(&format!("UID MOVE {uids} \"{mailbox}\"")).map(drop)
+    }
+
     /// Says goodbye.
     pub fn logout(mut self) {
         let _ = self.order("LOGOUT");

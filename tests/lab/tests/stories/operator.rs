@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use lab::array::LUN_SIZE_MIB;
 use lab::client::{self, Owner};
 use lab::clients::imap::{self, Reader};
 use lab::clients::smtp::{Door, Fate, Sender};
@@ -70,6 +71,7 @@ pub fn bench_with(name: &str, boot: Boot, image: &Path, more: impl Fn(&mut Plan)
             paths: 1,
             groups: 1,
             controllers: false,
+            lun_mib: LUN_SIZE_MIB,
         };
         more(&mut plan);
         let owner = Owner::start(env!("CARGO_BIN_EXE_lab").as_ref(), &plan, true)?;
