@@ -129,6 +129,9 @@ pub fn execute(line: Line, password: Option<String>, sockets: &Sockets) -> Resul
         Command::Drill(Drill::Exhaust { service }) => {
             ask_init(sockets, &init::Request::Drill { service, kind: init::DrillKind::Exhaust })
         }
+        Command::Drill(Drill::Refuse { service }) => {
+            ask_mail(&which_group::named(&service, sockets)?, &mail::Request::DrillRefuse)
+        }
         Command::Power(Power::Rolling) => {
             ask_cluster(sockets, &cluster::Request::Telling(telling::Request::RollingRestart))
         }

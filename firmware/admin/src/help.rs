@@ -236,6 +236,8 @@ const CHINESE: &[(&str, &str)] = &[
     ("drill hang/service", "服务名，见 services"),
     ("drill exhaust", "使服务耗尽内存"),
     ("drill exhaust/service", "服务名，见 services"),
+    ("drill refuse", "使邮件服务拒收所有邮件，如同内部出错"),
+    ("drill refuse/service", "服务名，见 services"),
     ("power", "关闭或重启本机"),
     ("power off", "依次停止服务，然后关机"),
     ("power restart", "依次停止服务，然后重启"),

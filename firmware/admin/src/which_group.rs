@@ -14,13 +14,23 @@ use crate::words::{Command, ServiceGroup};
 /// The sockets with the mail service that `command` is for.
 pub fn sockets(command: &Command, name: Option<&str>, sockets: &Sockets) -> Result<Sockets, Failure> {
     let place = match name {
-        Some(name) => group_named(name).ok_or_else(|| Failure::NoSuchGroup(name.to_owned()))?,
+        Some(name) => return named(name, sockets),
         None if sockets.paired && is_about_mail(command) => meant(command, sockets)?,
         None => return Ok(sockets.clone()),
     };
+    Ok(of(place, sockets))
+}
+
+/// The sockets with the mail service of the group called `name`, which the service itself is called too.
+pub fn named(name: &str, sockets: &Sockets) -> Result<Sockets, Failure> {
+    let place = group_named(name).ok_or_else(|| Failure::NoSuchGroup(name.to_owned()))?;
+    Ok(of(place, sockets))
+}
+
+fn of(place: &'static GroupPlace, sockets: &Sockets) -> Sockets {
     // The first group's socket is where the caller says.
     let mail = if place.number == 0 { sockets.mail.clone() } else { sockets.mail_of(place) };
-    Ok(Sockets { mail, group: place.name, ..sockets.clone() })
+    Sockets { mail, group: place.name, ..sockets.clone() }
 }
 
 /// The request that adds a group.

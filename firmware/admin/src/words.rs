@@ -288,6 +288,11 @@ pub enum Drill {
         /// Its name, as `services` shows it
         service: String,
     },
+    /// Have a mail service refuse every message, as one with a fault inside would
+    Refuse {
+        /// Its name, as `services` shows it
+        service: String,
+    },
 }
 
 /// The end of the box.

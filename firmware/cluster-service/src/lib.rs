@@ -62,7 +62,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use board::{BOARD_PATH, Board};
-use settings::SettingsFile;
+use settings::{RecordError, SettingsFile};
 use tracing::{error, warn};
 
 /// Variable in which init names the system partition.
@@ -95,8 +95,11 @@ fn run() -> Result<(), String> {
     let system = env::var_os(SYSTEM_VARIABLE)
         .ok_or("this box has no system partition; its settings cannot be read")?;
     let file = SettingsFile::new(system);
-    match file.load().map_err(|e| e.to_string())? {
-        Some(settings) => operate::run(&board, file, settings).map_err(|e| e.to_string()),
-        None => setup::run(&board, &file).map_err(|e| e.to_string()),
-    }
+    let damage = match file.load() {
+        Ok(Some(settings)) => return operate::run(&board, file, settings).map_err(|e| e.to_string()),
+        Ok(None) => None,
+        Err(lost @ (RecordError::Damaged | RecordError::NotUnderstood(_))) => Some(lost),
+        Err(error) => return Err(error.to_string()),
+    };
+    setup::run(&board, &file, damage.as_ref()).map_err(|e| e.to_string())
 }

@@ -1,4 +1,4 @@
-//! A box without settings: it answers the wizard, prepares the LUN as the first box of a pair, or joins
+//! A box without settings, or one that has lost them: it answers the wizard, prepares the LUN as the first box of a pair, or joins
 //! the first box over the serial cable. Once its settings are saved it ends, and init starts it anew
 //! into operation.
 
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use array::Content;
 use board::Board;
 use control::cluster::{FirstBox, Lun, LunContent, Reply, Request, SecondBox, Setup, SetupState};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use settings::SettingsFile;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, never, select, tick};
+use settings::{RecordError, SettingsFile};
 use thiserror::Error;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::first_box;
 use crate::pairing::Offer;
@@ -29,6 +29,8 @@ const ANSWERED_WAIT: Duration = Duration::from_millis(500);
 /// How long a list that would be empty waits for LUNs to show up.
 const SHOW_UP_WAIT: Duration = Duration::from_secs(2);
 const SHOW_UP_INTERVAL: Duration = Duration::from_millis(200);
+/// How often settings that could not be read are read again: a disk may have answered wrongly once.
+const READ_AGAIN: Duration = Duration::from_secs(3);
 const NOT_SET_UP: &str = "this box is not set up yet; answer the questions on its console";
 const BUSY: &str = "an answer is being carried out already; wait for its end";
 
@@ -61,15 +63,19 @@ pub enum SetupInput {
     },
 }
 
-/// Answers the wizard until this box has settings.
-pub fn run(board: &Board, file: &SettingsFile) -> Result<(), SetupError> {
-    info!("this box has no settings yet; set it up on its console, or join it to a pair");
+/// Answers the wizard until this box has settings. `damage` is why the settings it had are lost.
+pub fn run(board: &Board, file: &SettingsFile, damage: Option<&RecordError>) -> Result<(), SetupError> {
+    match damage {
+        None => info!("this box has no settings yet; set it up on its console, or join it to a pair"),
+        Some(damage) => error!("{damage}"),
+    }
     let (send, inputs) = bounded(INPUTS_MAX);
     let join = second_box::start(&board.serial, file.clone(), send.clone())?;
     requests::listen(Path::new(control::CLUSTER_SOCKET), send.clone(), SetupInput::Asked)?;
     let mut set_up = SetUp {
         board: board.clone(),
         file: file.clone(),
+        damage: damage.map(ToString::to_string),
         offer: None,
         progress: Progress::Idle,
         join,
@@ -90,6 +96,8 @@ enum Progress {
 struct SetUp {
     board: Board,
     file: SettingsFile,
+    /// Why the settings it had are lost.
+    damage: Option<String>,
     offer: Option<Offer>,
     progress: Progress,
     join: Sender<JoinCommand>,
@@ -98,9 +106,15 @@ struct SetUp {
 
 impl SetUp {
     fn run(&mut self, inputs: &Receiver<SetupInput>) -> Result<(), SetupError> {
+        let read_again = if self.damage.is_some() { tick(READ_AGAIN) } else { never() };
         while !matches!(self.progress, Progress::Complete { .. }) {
-            let input = inputs.recv().map_err(|_| SetupError::Ended)?;
-            self.handle(input);
+            select! {
+                recv(inputs) -> input => self.handle(input.map_err(|_| SetupError::Ended)?),
+                recv(read_again) -> _ => if self.is_readable_again() {
+                    info!("the settings can be read again; the box goes into operation");
+                    return Ok(());
+                },
+            }
         }
         let mut end = Instant::now() + END_WAIT;
         loop {
@@ -114,6 +128,11 @@ impl SetUp {
                 Err(RecvTimeoutError::Disconnected) => return Err(SetupError::Ended),
             }
         }
+    }
+
+    /// Whether lost settings are there again; not while an answer is being carried out.
+    fn is_readable_again(&self) -> bool {
+        !matches!(self.progress, Progress::Working(_)) && matches!(self.file.load(), Ok(Some(_)))
     }
 
     fn handle(&mut self, input: SetupInput) {
@@ -156,7 +175,10 @@ impl SetUp {
             (Progress::Working(step), _) => SetupState::Working { step: (*step).to_owned() },
             (Progress::Failed(reason), _) => SetupState::Failed { reason: reason.clone() },
             (Progress::Complete { paired }, _) => SetupState::Complete { paired: *paired },
-            (Progress::Idle, None) => SetupState::Blank,
+            (Progress::Idle, None) => match &self.damage {
+                Some(reason) => SetupState::Damaged { reason: reason.clone() },
+                None => SetupState::Blank,
+            },
             (Progress::Idle, Some(offer)) => SetupState::Offered {
                 by: offer.by.clone(),
                 suggested_name: offer.name.clone(),

@@ -159,6 +159,11 @@ pub enum Reply {
 pub enum SetupState {
     /// Nothing is set; nobody is on the serial cable.
     Blank,
+    /// What was set is lost; nobody is on the serial cable.
+    Damaged {
+        /// Why, and what to do.
+        reason: String,
+    },
     /// Nothing is set here; a configured box on the serial cable offers to take this one in.
     Offered {
         /// Name of the box that offers.

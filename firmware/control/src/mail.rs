@@ -170,6 +170,9 @@ pub enum Request {
     Letter(Letter),
     /// Everything the metrics show of the mail service.
     Figures,
+    /// A readiness drill: refuse every recipient from now on, until the service is started anew. Taken only
+    /// where the cluster service probes the mail service, because nobody else would end it.
+    DrillRefuse,
 }
 
 /// The mail service's answer.

@@ -111,6 +111,13 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Reply, String>
             return crate::letters::deliver(shared, letter).await.map(|()| Reply::Done);
         }
         Request::Directory(request) => return directory::answer(shared, request).await,
+        Request::DrillRefuse => {
+            if !shared.probing.is_on() {
+                return Err("nobody probes this mail service, so nobody would end the drill".to_owned());
+            }
+            tracing::warn!("drill: every message is refused on purpose, until the service is started anew");
+            shared.refuses_all.store(true, Ordering::Relaxed);
+        }
         Request::StoreCheck => return aside(shared, |shared| shared.store.check()).await.map(check),
         Request::TextIndex { rebuild } => {
             if rebuild {
@@ -165,6 +172,7 @@ fn in_a_labels(mut request: Request) -> Result<Request, String> {
         | Request::SmarthostSet { .. }
         | Request::Letter(_)
         | Request::Figures
+        | Request::DrillRefuse
         | Request::StoreCheck
         | Request::TextIndex { .. }
         | Request::ReceivingShow

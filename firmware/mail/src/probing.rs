@@ -38,6 +38,11 @@ impl Probing {
         Self(token.filter(|token| !token.is_empty()).map(|token| Arc::new(prober(token))))
     }
 
+    /// Whether anybody probes.
+    pub(crate) fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Whether somebody on this very box is at the other end.
     pub(crate) fn is_own(&self, peer: IpAddr) -> bool {
         self.0.as_ref().is_some_and(|prober| prober.addresses.contains(&peer.to_canonical()))

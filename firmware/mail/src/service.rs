@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use store::Store;
@@ -54,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) try_out: TryOut,
     pub(crate) text_memory: Arc<Semaphore>,
     pub(crate) probing: Probing,
+    /// A drill: nobody's mail is taken.
+    pub(crate) refuses_all: AtomicBool,
     pub(crate) maildrops: Arc<Maildrops>,
     /// Becomes true when the service stops.
     pub(crate) stop: watch::Receiver<bool>,
@@ -275,6 +277,7 @@ async fn share(
         try_out: config.try_out,
         text_memory: Arc::new(Semaphore::new(config.limits.text_memory_kib)),
         probing,
+        refuses_all: AtomicBool::new(false),
         maildrops: Arc::default(),
         listening: AtomicU64::new(0),
         session_prefix: unix_ms(),

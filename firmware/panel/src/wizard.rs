@@ -100,6 +100,8 @@ pub struct Wizard {
     correcting: bool,
     /// Why the last try failed, until it was said.
     failure: Option<String>,
+    /// Why the box has lost its settings, where it had some.
+    damage: Option<String>,
     output: String,
     actions: VecDeque<Action>,
 }
@@ -122,6 +124,7 @@ impl Wizard {
             luns: Vec::new(),
             correcting: false,
             failure: None,
+            damage: None,
             output: String::new(),
             actions: VecDeque::new(),
         };
@@ -231,6 +234,9 @@ impl Wizard {
         self.output.push_str("\nTwinmail ");
         self.output.push_str(env!("CARGO_PKG_VERSION"));
         self.output.push_str("\n\n");
+        if let Some(reason) = self.damage.clone() {
+            self.complain(&reason);
+        }
         self.output.push_str(LANGUAGE_PROMPT);
     }
 
@@ -281,6 +287,7 @@ impl Wizard {
                 self.offered(offer);
             }
             SetupState::Blank => self.offer = None,
+            SetupState::Damaged { reason } => self.damaged(reason),
             SetupState::Failed { reason } if self.step == Step::Language => {
                 self.failure = Some(reason.clone());
             }
@@ -293,6 +300,15 @@ impl Wizard {
             _ => {}
         }
         self.progress(state, now_ms);
+    }
+
+    /// The box had settings: that is said before the first question, once.
+    fn damaged(&mut self, reason: &str) {
+        self.offer = None;
+        if self.step == Step::Language && self.damage.as_deref() != Some(reason) {
+            self.damage = Some(reason.to_owned());
+            self.begin();
+        }
     }
 
     fn progress(&mut self, state: &SetupState, now_ms: u64) {
@@ -308,7 +324,10 @@ impl Wizard {
                 self.say(Text::Complete);
                 self.finish(now_ms);
             }
-            SetupState::Blank | SetupState::Offered { .. } | SetupState::Failed { .. } => {}
+            SetupState::Blank
+            | SetupState::Damaged { .. }
+            | SetupState::Offered { .. }
+            | SetupState::Failed { .. } => {}
         }
     }
 

@@ -162,6 +162,8 @@ fn before_set_up_no_key_does_anything() {
     }
     assert_eq!(rows(&glass, &known, 0), ["Twinmail: not", "set up. Use the"]);
     assert_eq!(rows(&glass, &known, 3_000), ["serial console,", "115200 8N1"]);
+    known.learn(&News::Setup(SetupState::Damaged { reason: "no copy is whole".into() }));
+    assert_eq!(rows(&Glass::new(16, 2), &known, 0), ["Twinmail:", "settings lost."]);
 }
 
 /// A display that obeys until `done` holds of what it shows.

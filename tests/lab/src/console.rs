@@ -148,9 +148,12 @@ impl Console {
         }
         // A box that is starting does not hear what is typed; one that asks for a password, because it
         // heard half of what was typed before it was reset, shows its status again after Ctrl-C.
-        if self.wait_for_start(Duration::ZERO).is_err() {
+        let start = self.wait_for_start(Duration::ZERO).or_else(|_| {
             self.type_keys(&[CTRL_C]);
-            self.wait_for_start(REDRAW_MAX)?;
+            self.wait_for_start(REDRAW_MAX)
+        })?;
+        if start == Start::Blank {
+            return Err(LabError::NotSetUp(self.name));
         }
         self.log_in()?;
         self.give(words, most)

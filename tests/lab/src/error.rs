@@ -85,6 +85,9 @@ pub enum LabError {
         /// The last lines.
         seen: String,
     },
+    /// A box asks the wizard's questions.
+    #[error("box {0} has no settings, its console asks for them; `cargo lab up` answers on a new box")]
+    NotSetUp(BoxName),
     /// Somebody is attached to the console.
     #[error("somebody is attached to the console of box {0}; leave it first with Ctrl-]")]
     ConsoleTaken(BoxName),

@@ -125,6 +125,7 @@ impl Lab {
             Kind::KillMail => self.drill(name, "kill mail")?,
             Kind::HangMail => self.drill(name, "hang mail")?,
             Kind::ExhaustMail => self.drill(name, "exhaust mail")?,
+            Kind::WrongMail => self.drill(name, "refuse mail")?,
             Kind::KillCluster => self.drill(name, "kill cluster")?,
             Kind::HangCluster => self.drill(name, "hang cluster")?,
             Kind::ExhaustCluster => self.drill(name, "exhaust cluster")?,

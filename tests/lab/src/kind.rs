@@ -77,6 +77,8 @@ pub enum Kind {
     HangMail,
     /// The mail service has no memory left.
     ExhaustMail,
+    /// The mail service answers wrongly: it refuses every message.
+    WrongMail,
     /// The cluster service crashes.
     KillCluster,
     /// The cluster service stands still.
@@ -168,6 +170,7 @@ impl Kind {
             | Self::KillMail
             | Self::HangMail
             | Self::ExhaustMail
+            | Self::WrongMail
             | Self::KillCluster
             | Self::HangCluster
             | Self::ExhaustCluster
@@ -224,6 +227,7 @@ impl Kind {
             | Self::StrangerClears => Outcome::Stays,
             Self::Reset
             | Self::HangMail
+            | Self::WrongMail
             | Self::KillCluster
             | Self::HangCluster
             | Self::ExhaustCluster

@@ -4,6 +4,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ::smtp::header::without_return_path;
@@ -180,6 +181,9 @@ impl Shell {
             Question::Sender { account, sender } => {
                 self.shared.delivery.may_send(account.as_deref(), sender.as_ref()).map(|()| Answer::Go)
             }
+            Question::Recipient { .. } if self.shared.refuses_all.load(Ordering::Relaxed) => {
+                Err(Refusal::StoreUnavailable)
+            }
             Question::Recipient { account, sender, recipient, size_bytes } => self
                 .may_be_probed(&recipient)
                 .await
@@ -213,11 +217,10 @@ impl Shell {
 
     /// The mailbox of the box's own probes is there for nobody else, by no spelling.
     async fn may_be_probed(&self, recipient: &Mailbox) -> Result<(), Refusal> {
-        let recipient = recipient.to_string();
-        if !Probing::is_hidden(&recipient) {
+        if !Probing::is_hidden(&recipient.domain) {
             return Ok(());
         }
-        if !(self.own && self.role == Role::Exchange && Probing::is_mailbox(&recipient)) {
+        if !(self.own && self.role == Role::Exchange && Probing::is_mailbox(&recipient.to_string())) {
             return Err(Refusal::RelayDenied);
         }
         let made = self.shared.probing.make_mailbox(&self.shared.store).await;

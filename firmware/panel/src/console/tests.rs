@@ -238,6 +238,7 @@ fn any_news() -> impl Strategy<Value = News> {
     prop_oneof![
         Just(News::Status(Box::new(status()))),
         Just(News::Setup(SetupState::Blank)),
+        Just(News::Setup(SetupState::Damaged { reason: "d".into() })),
         Just(News::Setup(SetupState::Working { step: "s".into() })),
         Just(News::Setup(SetupState::Failed { reason: "r".into() })),
         Just(News::Setup(SetupState::Complete { paired: true })),

@@ -4,7 +4,7 @@
 //! box's language is. Keys: up and down turn pages, the tick opens the menu, the cross goes back.
 
 use admin::table::span;
-use control::cluster::{Alarm, Group, MediumState, Role, Status};
+use control::cluster::{Alarm, Group, MediumState, Role, SetupState, Status};
 
 use super::{Face, Lamp, LcdKey};
 use crate::deed::Deed;
@@ -201,6 +201,9 @@ impl Glass {
 fn waiting(known: &Known, columns: usize) -> Vec<String> {
     let text = match (&known.setup, known.cluster_silent) {
         (_, true) => "Twinmail: cluster service not running",
+        (Some(SetupState::Damaged { .. }), false) => {
+            "Twinmail: settings lost. Use the serial console, 115200 8N1"
+        }
         (Some(_), false) => "Twinmail: not set up. Use the serial console, 115200 8N1",
         (None, false) => "Twinmail is starting",
     };

@@ -46,6 +46,22 @@ fn an_offer_after_something_was_typed_leaves_the_choice_to_the_administrator() {
 }
 
 #[test]
+fn lost_settings_are_told_before_the_first_question_and_once() {
+    let mut wizard = Wizard::new();
+    wizard.take_output();
+    let damaged = News::Setup(SetupState::Damaged { reason: "no copy is whole".into() });
+    wizard.news(&damaged, 0);
+    let said = wizard.take_output();
+    assert!(said.contains("error: no copy is whole\n"), "{said}");
+    assert_eq!(last_line(&said), LANGUAGE_PROMPT);
+    wizard.news(&damaged, 300);
+    assert_eq!(wizard.take_output(), "");
+    type_text(&mut wizard, "1", 400);
+    wizard.news(&damaged, 600);
+    assert_eq!(wizard.take_output(), "", "nobody is interrupted");
+}
+
+#[test]
 fn join_without_an_offer_is_explained() {
     let mut wizard = Wizard::new();
     let said = type_text(&mut wizard, "1join\r", 0);

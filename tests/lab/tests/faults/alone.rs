@@ -110,6 +110,7 @@ stories! {
     the_system_disk_is_full: strike(FullSystem);
     the_settings_on_the_system_disk_are_damaged: strike(CorruptSystem);
     the_mail_service_runs_out_of_memory: strike(ExhaustMail);
+    the_mail_service_answers_wrongly: strike(WrongMail);
     the_cluster_service_hangs: strike(HangCluster);
     the_cluster_service_runs_out_of_memory: strike(ExhaustCluster);
     the_panel_crashes: strike(KillPanel);

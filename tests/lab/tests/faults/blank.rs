@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -81,7 +80,9 @@ fn a_box_with_the_key_of_another_pair_is_no_peer_and_keeps_its_hands_off() {
     // Box a is set up as the first of a new pair on an empty LUN; box b remembers the old pair.
     damage::wipe_settings(&operator.place().disk(BoxName::A)).unwrap();
     let lun = File::options().write(true).open(operator.place().lun()).unwrap();
-    lun.write_all_at(&vec![0; 16 << 20], 0).unwrap();
+    let size_bytes = lun.metadata().unwrap().len();
+    lun.set_len(0).unwrap();
+    lun.set_len(size_bytes).unwrap();
     power(&operator, BoxName::A, true);
     client::ask_aloud(operator.place(), &Request::Up { boxes: vec![BoxName::A] }).unwrap();
     let before = operator.wait("service by box a", BOOT_MAX, |status| {
