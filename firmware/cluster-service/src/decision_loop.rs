@@ -484,13 +484,7 @@ impl DecisionLoop {
             reset::now(&format!("the new key of the pair cannot be used: {error}"));
         }
         let Some(first) = self.groups.first() else { return };
-        self.teller.peer_forgotten(
-            &self.ground.settings,
-            &name,
-            &first.core,
-            &self.noticeboard,
-            &self.keeper,
-        );
+        self.teller.peer_forgotten(&self.ground.settings, &name, &first.core, &self.noticeboard);
         self.noticeboard.peer_joined(String::new());
     }
 

@@ -38,7 +38,6 @@ mod power_fence;
 mod private;
 mod probe;
 mod probe_talk;
-mod probe_tls;
 mod public_network;
 mod readiness;
 mod records;

@@ -151,13 +151,9 @@ impl PowerFence {
         Check { name: ALARM.to_owned(), good, found }
     }
 
-    /// The other box is no member any more, and its controller resets nobody.
-    pub fn forget_peer(&self, keeper: &SettingsKeeper) {
-        let (mut controllers, peer) = (self.controllers(), node_of(self.node.peer()));
-        if controllers.of(peer).is_some() {
-            controllers.set(peer, None);
-            self.set(controllers, keeper);
-        }
+    /// The other box is no member any more: these are the controllers left, which are saved already.
+    pub fn peer_forgotten(&self, left: &Controllers) {
+        self.know(left);
     }
 
     /// Takes over what the other box knows better.
@@ -230,6 +226,12 @@ impl PowerFence {
     }
 
     fn set(&self, controllers: Controllers, keeper: &SettingsKeeper) {
+        self.know(&controllers);
+        // What cannot be handed over is the keeper's trouble, and so an alarm.
+        let _ = keeper.keep(Keep::Controllers(Box::new(controllers)));
+    }
+
+    fn know(&self, controllers: &Controllers) {
         {
             let mut known = lock(&self.known);
             for (node, look) in [Node::A, Node::B].into_iter().zip([0, 1]) {
@@ -239,8 +241,6 @@ impl PowerFence {
             }
             known.controllers = controllers.clone();
         }
-        // What cannot be handed over is the keeper's trouble, and so an alarm.
-        let _ = keeper.keep(Keep::Controllers(Box::new(controllers)));
         // Where too much waits the next look finds the change.
         let _ = self.jobs.try_send(Job::Changed);
     }

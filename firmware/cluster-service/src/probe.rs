@@ -21,7 +21,6 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::probe_talk::{Bringing, Next, Reading};
-use crate::probe_tls;
 
 /// Longest wait for an answer; the sentry has judged the service before.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -92,7 +91,7 @@ pub struct Prober {
 impl Prober {
     /// For the mail service of `group`.
     pub fn new(group: &'static GroupPlace, way: ProbeWay, progress: Progress) -> Self {
-        let tls = probe_tls::client_config();
+        let tls = opportunistic::client_config().ok().map(Arc::new);
         Self { group, way, progress, tls, number: 0, transaction_due: Instant::now() }
     }
 
@@ -288,7 +287,7 @@ mod tests {
         }
         assert!(prober.progress.load(Ordering::Relaxed) > 30);
         let store = service.store();
-        let hidden = store.account_by_name(crate::probe_talk::MAILBOX).unwrap().unwrap();
+        let hidden = store.account_by_name(control::mail::PROBE_MAILBOX).unwrap().unwrap();
         let inbox = store.mailbox(hidden.id, "INBOX").unwrap().unwrap();
         assert_eq!(store.snapshot(inbox.id).unwrap().entries.len(), 0, "it is kept empty");
         let all = store::Page { domain: None, prefix: String::new(), after: String::new(), limit: 100 };
@@ -365,7 +364,7 @@ mod tests {
         let ask = |request: &Request| {
             control::wire::call(&data.path().join("mail.sock"), request, ANSWER_MAX).unwrap()
         };
-        let mailbox = || crate::probe_talk::MAILBOX.to_owned();
+        let mailbox = || control::mail::PROBE_MAILBOX.to_owned();
         assert_eq!(ask(&Request::DomainAdd { domain: "box.test".to_owned() }), Reply::Done);
         for request in [
             Request::AccountRemove { address: mailbox() },

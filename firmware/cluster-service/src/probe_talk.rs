@@ -4,8 +4,8 @@
 //! A full disk is no illness: the message is refused as it should be (452, RFC 5321 4.2.3), and the rest
 //! of the talk shows that people can still log in and read.
 
-/// The probes' mailbox, as the mail service knows it.
-pub const MAILBOX: &str = "probe@probe.invalid";
+use control::mail::PROBE_MAILBOX;
+
 /// Most lines of one answer.
 const LINES_MAX: u32 = 2_000;
 
@@ -77,10 +77,10 @@ impl Bringing {
         match self.step {
             1 => send("EHLO probe.invalid"),
             2 => send("MAIL FROM:<>"),
-            3 => send(&format!("RCPT TO:<{MAILBOX}>")),
+            3 => send(&format!("RCPT TO:<{PROBE_MAILBOX}>")),
             4 => send("DATA"),
             5 => send(&format!(
-                "From: <{MAILBOX}>\r\nTo: <{MAILBOX}>\r\nSubject: {}\r\n\r\nprobe\r\n.",
+                "From: <{PROBE_MAILBOX}>\r\nTo: <{PROBE_MAILBOX}>\r\nSubject: {}\r\n\r\nprobe\r\n.",
                 self.mark
             )),
             _ => Next::Done,
@@ -138,7 +138,7 @@ impl Reading {
         self.step += 1;
         self.lines = 0;
         match self.step {
-            1 => send(&format!("p1 LOGIN \"{MAILBOX}\" \"{}\"", self.token)),
+            1 => send(&format!("p1 LOGIN \"{PROBE_MAILBOX}\" \"{}\"", self.token)),
             2 => send("p2 SELECT INBOX"),
             // Without a message SELECT is as much as there is to see.
             3 if !self.brought => {

@@ -236,10 +236,9 @@ impl Teller {
         name: &str,
         core: &Core,
         noticeboard: &Noticeboard,
-        keeper: &SettingsKeeper,
     ) {
         self.link.change_key(&settings.pair_key);
-        self.power_fence.forget_peer(keeper);
+        self.power_fence.peer_forgotten(&settings.controllers);
         self.peer = None;
         let cause = format!("{name} is no member of this pair any more; a blank box can join");
         self.note("peer_forgotten", cause, core.view().epoch, array::now(), noticeboard);

@@ -8,6 +8,9 @@ pub use settings::Hidden;
 
 use crate::directory;
 
+/// The mailbox of the box's own probes: the prober writes to it, the mail service keeps it for nobody else.
+pub const PROBE_MAILBOX: &str = "probe@probe.invalid";
+
 /// What the cluster service tells the mail service at its start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {

@@ -83,3 +83,16 @@ impl Probing {
         store.set_account(HIDDEN_ADDRESS, AccountChange { limits, ..AccountChange::default() }).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_probers_mailbox_is_the_one_that_the_store_hides() {
+        assert_eq!(control::mail::PROBE_MAILBOX, HIDDEN_ADDRESS);
+        assert!(HIDDEN_ADDRESS.ends_with(&format!("@{HIDDEN_DOMAIN}")));
+        assert!(Probing::is_mailbox("Probe@PROBE.invalid") && Probing::is_hidden("x@probe.invalid."));
+        assert!(!Probing::is_hidden("probe@probe.invalid.example"));
+    }
+}

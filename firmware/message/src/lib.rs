@@ -34,8 +34,8 @@ pub use encoding::{Decoded, decode_body, decode_charset};
 pub use field::{Field, fields, header_end};
 pub use imap_text::{write_nstring, write_string};
 pub use search::{
-    Fit, Needle, Piece, Place, TextPart, TextPlan, Verdict, WIDE, each_field, each_piece, fold, is_word,
-    tokens,
+    Fit, Needle, Piece, Place, TextPart, TextPlan, Verdict, WIDE, each_field, each_piece, eight_at, fold,
+    is_word, tokens,
 };
 pub use section::{SectionSpec, SectionText, binary, partial, section, section_range, select_fields};
 pub use structure::{Part, PartKind, Structure, largest_attachment};

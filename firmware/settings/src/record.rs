@@ -47,8 +47,10 @@ pub enum RecordError {
         source: io::Error,
     },
     /// Something is there, but neither copy is whole.
-    #[error("the settings on the system partition are damaged: no copy is whole; have the other box forget this one \
-             (peer forget), then join it again, or set it up anew")]
+    #[error(
+        "the settings on the system partition are damaged: no copy is whole; have the other box forget this one \
+             (peer forget), then join it again, or set it up anew"
+    )]
     Damaged,
     /// The settings are of a form this version does not know.
     #[error("the settings on the system partition are not understood by this version: {0}")]

@@ -105,6 +105,8 @@ pub(crate) fn by_number(
 /// Domain of what the box keeps for itself, the mailbox of its probes: in no list, and nobody's first
 /// domain. The name is nobody's in the DNS (RFC 2606 2).
 pub const HIDDEN_DOMAIN: &str = "probe.invalid";
+/// The only address in it.
+pub const HIDDEN_ADDRESS: &str = "probe@probe.invalid";
 
 pub(crate) fn page(
     database: &Connection,

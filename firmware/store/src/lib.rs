@@ -86,14 +86,14 @@ pub use delivery::{
 };
 pub use directory::{Account, AccountId, Alias, Domain, DomainId, PasswordHash, Quota, Resolution, Target};
 pub use directory_change::{AccountChange, DomainChange, GroupChange};
-pub use domain::{DomainRecord, HIDDEN_DOMAIN};
+pub use domain::{DomainRecord, HIDDEN_ADDRESS, HIDDEN_DOMAIN};
 pub use error::StoreError;
 pub use feed::{FEED_EVENTS_MAX, Feed, Heard, MailboxEvent};
 pub use flags::{FlagAction, FlagNames, Flags, StoreFlags, Stored};
 pub use group::{Group, WhoMaySend};
 pub use import::{ImportMode, Imported, NewUser};
 pub use limits::{Access, Limit, LimitName, LimitSet, Protocol, Protocols, SendingRate};
-pub use listing::{DomainInUse, HIDDEN_ADDRESS, PAGE_MAX, Page, User};
+pub use listing::{DomainInUse, PAGE_MAX, Page, User};
 pub use mailbox::{
     DELIMITER, MAILBOXES_MAX, Mailbox, MailboxId, OTHER_USERS, SpecialUse, Subscription, canonical_name,
 };

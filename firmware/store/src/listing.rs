@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Row, params};
 
 use crate::directory::{self, Which, alias_targets, normal_domain};
-use crate::domain::{self, DomainRecord};
+use crate::domain::{self, DomainRecord, HIDDEN_ADDRESS};
 use crate::{Account, AccountId, Alias, Group, Quota, StoreError, group, route};
 
 /// Rows of one page at most.
@@ -47,9 +47,6 @@ pub struct DomainInUse {
     /// Where mail for unknown users goes.
     pub catch_all: Vec<String>,
 }
-
-/// The only address in [`crate::HIDDEN_DOMAIN`].
-pub const HIDDEN_ADDRESS: &str = "probe@probe.invalid";
 
 impl Page {
     fn limit(&self) -> i64 {

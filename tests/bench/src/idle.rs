@@ -5,9 +5,8 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::server::{ACCOUNTS, DOMAIN, PASSWORD, Server};
 use crate::table::{Better, Figure};
@@ -23,7 +22,8 @@ const SETTLE: Duration = Duration::from_secs(5);
 /// Holds connections in IDLE and measures the growth of the server's memory.
 pub fn measure(server: &Server, count: usize) -> Result<Figure, String> {
     let count = if server.is_ours() { count } else { count.min(PEERS_HOLD) };
-    let config = Arc::new(trusting());
+    // Both servers under test have made their own certificates.
+    let config = Arc::new(opportunistic::client_config().map_err(|e| e.to_string())?);
     std::thread::sleep(SETTLE);
     let before = server.memory_kib();
     let held: Vec<_> =
@@ -68,62 +68,5 @@ fn until(tls: &mut Tls, expected: &str) -> Result<(), String> {
             0 => return Err(format!("closed instead of {expected}: {text}")),
             read => heard.extend_from_slice(piece.get(..read).unwrap_or(&[])),
         }
-    }
-}
-
-/// A configuration that takes any certificate: both servers under test have made their own.
-fn trusting() -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .expect("ring has the usual cipher suites");
-    builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider))).with_no_client_auth()
-}
-
-#[derive(Debug)]
-struct Anyone(Arc<rustls::crypto::CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

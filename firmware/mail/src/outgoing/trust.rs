@@ -4,13 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::{
-    ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme, WantsVerifier,
-};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
+use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 /// The client's side of TLS.
 #[derive(Clone)]
@@ -27,9 +23,7 @@ impl Trust {
     /// The system's roots, and those that the administrator put into `DATA/tls/roots.pem`.
     pub(crate) fn open(data_dir: &Path) -> io::Result<Self> {
         let builder = builder()?;
-        let verifier = AnyCertificate(Arc::new(rustls::crypto::ring::default_provider()));
-        let any = builder.clone().dangerous().with_custom_certificate_verifier(Arc::new(verifier));
-        let any = Arc::new(any.with_no_client_auth());
+        let any = Arc::new(opportunistic::client_config().map_err(io::Error::other)?);
         Ok(Self { verifying: Arc::default(), builder, own_roots: data_dir.join("tls/roots.pem"), any })
     }
 
@@ -53,44 +47,4 @@ fn builder() -> io::Result<ConfigBuilder<ClientConfig, WantsVerifier>> {
     ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)
-}
-
-/// Opportunistic TLS (RFC 7435): a listener in the middle learns nothing; who is at the other end is not
-/// known any better than in clear, and the mail would go there in clear as well.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

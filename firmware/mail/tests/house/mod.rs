@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use control::mail::{FirstAccount, Ports, Reply, Request};
 use mail::{Config, Limits, Service, TryOut};
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use rustls::{ClientConnection, StreamOwned};
 
 /// How long a test waits for what must come: no measure, only an end to waiting in vain.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -327,12 +327,7 @@ impl Client {
         let Stream::Clear(stream) = std::mem::replace(self.stream.get_mut(), Stream::Gone) else {
             panic!("TLS is already on");
         };
-        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(trust::AnyCertificate))
-            .with_no_client_auth();
+        let config = opportunistic::client_config().unwrap();
         let name = rustls_pki_types::ServerName::try_from("mx.test").unwrap();
         let session = ClientConnection::new(Arc::new(config), name).unwrap();
         *self.stream.get_mut() = Stream::Secret(Box::new(StreamOwned::new(session, stream)));
@@ -476,48 +471,4 @@ pub fn send(client: &mut Client, from: &str, to: &[&str], text: &str) -> String 
     client.expect("354", "DATA");
     client.send(text.replace('\n', "\r\n").as_bytes());
     client.say(".")
-}
-
-mod trust {
-    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-    use rustls::{DigitallySignedStruct, Error, SignatureScheme};
-    use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-
-    #[derive(Debug)]
-    pub(super) struct AnyCertificate;
-
-    impl ServerCertVerifier for AnyCertificate {
-        fn verify_server_cert(
-            &self,
-            _: &CertificateDer<'_>,
-            _: &[CertificateDer<'_>],
-            _: &ServerName<'_>,
-            _: &[u8],
-            _: UnixTime,
-        ) -> Result<ServerCertVerified, Error> {
-            Ok(ServerCertVerified::assertion())
-        }
-
-        fn verify_tls12_signature(
-            &self,
-            _: &[u8],
-            _: &CertificateDer<'_>,
-            _: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            Ok(HandshakeSignatureValid::assertion())
-        }
-
-        fn verify_tls13_signature(
-            &self,
-            _: &[u8],
-            _: &CertificateDer<'_>,
-            _: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            Ok(HandshakeSignatureValid::assertion())
-        }
-
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
-        }
-    }
 }

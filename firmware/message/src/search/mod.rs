@@ -21,4 +21,5 @@ mod tokens;
 pub use fold::{Needle, fold};
 pub use pieces::{Piece, each_field, each_piece};
 pub use plan::{Fit, Place, TextPart, TextPlan, Verdict};
+pub use token_set::eight_at;
 pub use tokens::{WIDE, is_word, tokens};

@@ -183,7 +183,7 @@ impl TokenSet {
 
 /// The eight bytes from `at` on, the first one lowest, zeros behind the end.
 #[inline]
-fn eight_at(bytes: &[u8], at: usize) -> u64 {
+pub fn eight_at(bytes: &[u8], at: usize) -> u64 {
     let rest = bytes.get(at..).unwrap_or_default();
     if let Some(eight) = rest.first_chunk::<8>() {
         return u64::from_le_bytes(*eight);

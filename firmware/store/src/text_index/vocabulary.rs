@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
-use message::{Fit, is_word};
+use message::{Fit, eight_at, is_word};
 use rusqlite::{Connection, params};
 
 use crate::StoreError;
@@ -219,16 +219,6 @@ fn mix(state: u64, bits: u64) -> u64 {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let state = (state ^ bits).wrapping_mul(FACTOR);
     state ^ state >> 29
-}
-
-/// The eight bytes from `at` on, the first one lowest, zeros behind the end.
-#[inline]
-fn eight_at(bytes: &[u8], at: usize) -> u64 {
-    let rest = bytes.get(at..).unwrap_or_default();
-    if let Some(eight) = rest.first_chunk::<8>() {
-        return u64::from_le_bytes(*eight);
-    }
-    rest.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// How many bytes stand before the first blank or zero of eight, if there is one.

@@ -45,13 +45,8 @@ pub(crate) struct SegmentRow {
 }
 
 /// A segment without records; its file is made with the first.
-const NEW_SEGMENT: SegmentRow = SegmentRow {
-    bytes: 0,
-    live_bytes: 0,
-    compacted_bytes: 0,
-    settled_bytes: 0,
-    state: SegmentState::Open,
-};
+const NEW_SEGMENT: SegmentRow =
+    SegmentRow { bytes: 0, live_bytes: 0, compacted_bytes: 0, settled_bytes: 0, state: SegmentState::Open };
 
 /// A record waiting to be written.
 struct Pending {
@@ -97,15 +92,7 @@ pub(crate) struct Appender {
 impl Appender {
     pub fn load(files: Arc<SegmentFiles>, ahead: Ahead, database: &Connection) -> Result<Self, StoreError> {
         let rows = load_rows(database)?;
-        Ok(Self {
-            files,
-            ahead,
-            current: None,
-            rows,
-            undo: Vec::new(),
-            pending: Vec::new(),
-            moved: false,
-        })
+        Ok(Self { files, ahead, current: None, rows, undo: Vec::new(), pending: Vec::new(), moved: false })
     }
 
     pub fn files(&self) -> &Arc<SegmentFiles> {

@@ -93,7 +93,8 @@ impl Plan {
         let kinds = Kind::value_variants();
         let alone = kinds.iter().map(|kind| Episode::alone(*kind));
         // The mail service of the other box does not run, so it cannot be broken.
-        let at_active = [Kind::SwitchOver, Kind::KillMail, Kind::HangMail, Kind::ExhaustMail, Kind::WrongMail];
+        let at_active =
+            [Kind::SwitchOver, Kind::KillMail, Kind::HangMail, Kind::ExhaustMail, Kind::WrongMail];
         let at_other = kinds.iter().filter(|kind| !kind.hits_both() && !at_active.contains(kind));
         let mut list: Vec<Episode> = alone.chain(at_other.map(|kind| Episode::at_other(*kind))).collect();
         list.extend(together());
