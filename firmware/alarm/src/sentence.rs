@@ -149,6 +149,10 @@ const SENTENCES: &[(&str, &str)] = &[
         "the disk of the mail store is full, and new mail is refused ({0}); have mail deleted",
         "邮件存储盘已满，拒收新邮件（{0}）；请删除邮件",
     ),
+    (
+        "the file system of the mail has met errors of the array; have it checked",
+        "邮件文件系统曾遇到阵列错误；请安排检查",
+    ),
     ("the mail service does not answer as it should: {0}", "邮件服务应答不正确：{0}"),
     ("this box could not serve: {0}", "本机无法提供服务：{0}"),
     ("the last attempt to serve failed: {0}", "上次尝试提供服务失败：{0}"),

@@ -29,7 +29,8 @@ pub fn severity(notice: &Notice) -> Severity {
         (_, "take_failed" | "replaced" | "not_ready" | "peer_silent" | "array_lost") => Severity::Critical,
         (
             _,
-            "disk_full" | "takeover_unsure" | "watchdog" | "address_stranger" | "public_card" | "settings",
+            "disk_full" | "file_system" | "takeover_unsure" | "watchdog" | "address_stranger" | "public_card"
+            | "settings",
         ) => Severity::Error,
         _ => Severity::Warning,
     }

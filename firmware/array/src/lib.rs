@@ -35,7 +35,7 @@ pub use lun::{
     rescan_hosts,
 };
 pub use membership::{Membership, REPLACED, Standing};
-pub use mount::{MountError, OPTIONS, abandon, is_mounted, mount, unmount};
+pub use mount::{MountError, OPTIONS, abandon, errors_met, is_mounted, mount, unmount};
 pub use multipath::{Multipath, MultipathError};
 pub use pages::{Page, Pages};
 pub use reservation::{ROUNDS_MAX, Reservation, ReservationError, Taken, now};

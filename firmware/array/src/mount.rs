@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::linux::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -135,6 +136,17 @@ pub fn abandon(directory: &Path) {
     if let Err(error) = rustix::mount::unmount(directory, UnmountFlags::DETACH) {
         tracing::error!("{} cannot be detached: {error}", directory.display());
     }
+}
+
+/// How many errors the ext4 file system at `directory` has met since it was last checked, on whichever box:
+/// the count stays in the file system. None where there is no such file system (kernel documentation,
+/// "ext4", sysfs `errors_count`).
+pub fn errors_met(directory: &Path) -> Option<u64> {
+    let device = std::fs::metadata(directory).ok()?.st_dev();
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let node = std::fs::read_link(format!("/sys/dev/block/{major}:{minor}")).ok()?;
+    let count = Path::new("/sys/fs/ext4").join(node.file_name()?).join("errors_count");
+    std::fs::read_to_string(count).ok()?.trim().parse().ok()
 }
 
 /// Whether a file system is mounted at `directory`.

@@ -29,6 +29,8 @@ const BUSY_MAX: u32 = 60;
 const FOLLOW_AGAIN: Duration = Duration::from_millis(500);
 /// For connecting to init; after that its silence means that nothing has changed.
 const INIT_WAIT: Duration = Duration::from_secs(5);
+/// How often the file system is asked whether it has met errors.
+const ERRORS_EVERY: Duration = Duration::from_secs(10);
 /// Most threads of the mail service that are looked at.
 const THREADS_MAX: usize = 64;
 
@@ -73,8 +75,20 @@ pub fn start(
     let prober = Prober::new(group, way, progress.clone());
     thread::Builder::new().name("prober".to_owned()).spawn(move || prober.run(&asked, &answer))?;
     let inputs = inputs.clone();
-    let watch =
-        Watch { serving, facts, ask, answers, progress, inputs, number: 0, wrong: 0, busy: 0, full: false };
+    let watch = Watch {
+        serving,
+        facts,
+        ask,
+        answers,
+        progress,
+        inputs,
+        number: 0,
+        wrong: 0,
+        busy: 0,
+        full: false,
+        errors_told: false,
+        errors_due: Instant::now(),
+    };
     thread::Builder::new().name("sentry".to_owned()).spawn(move || watch.run())?;
     Ok(())
 }
@@ -120,6 +134,9 @@ struct Watch {
     busy: u32,
     /// New mail is refused for lack of room.
     full: bool,
+    /// The alarm of the file system's errors is raised.
+    errors_told: bool,
+    errors_due: Instant,
 }
 
 impl Watch {
@@ -129,7 +146,12 @@ impl Watch {
             if !self.serving.load(Ordering::Acquire) {
                 self.wrong = 0;
                 self.note_room(None);
+                self.note_errors(0);
                 continue;
+            }
+            if Instant::now() >= self.errors_due {
+                self.errors_due = Instant::now() + ERRORS_EVERY;
+                self.note_errors(array::errors_met(Path::new(self.facts.0.data_dir)).unwrap_or(0));
             }
             let verdict = if self.facts.get().given_up { None } else { Some(self.question()) };
             // What was asked while serving and answered after is no news.
@@ -211,6 +233,17 @@ impl Watch {
         warn!("the mail service was probed {BUSY_MAX} times in a row: {reason}");
         self.busy = 0;
         Verdict::Ill(Illness::Useless)
+    }
+
+    /// The file system goes on after an error of the array, but nobody knows what it lacks until it is checked.
+    fn note_errors(&mut self, errors: u64) {
+        if self.errors_told == (errors > 0) {
+            return;
+        }
+        self.errors_told = errors > 0;
+        let text = "the file system of the mail has met errors of the array; have it checked";
+        let text = self.errors_told.then(|| text.to_owned());
+        let _ = self.inputs.send(Input::Alarm { code: "file_system", text });
     }
 
     /// A full disk would be full on the other box as well: it is an alarm, and no reason to move.

@@ -286,11 +286,12 @@ impl Noticeboard {
 }
 
 /// Order in which alarms are shown; one that is not named comes first, because nobody thought of it.
-const WORST_FIRST: [&str; 19] = [
+const WORST_FIRST: [&str; 20] = [
     crate::replace::REPLACED_ALARM,
     "take_failed",
     "not_ready",
     "disk_full",
+    "file_system",
     "takeover_unsure",
     "watchdog",
     "address_stranger",

@@ -40,7 +40,7 @@ pub const STAY_MS: u64 = 10_000;
 /// How long the preferred owner must be well before the group goes back, in milliseconds.
 pub const FAIL_BACK_MS: u64 = 60_000;
 /// Wait after a failed take, in milliseconds; doubled each time.
-pub const RETRY_MS: u64 = 5_000;
+pub const RETRY_MS: u64 = 2_000;
 /// Longest wait after a failed take, in milliseconds.
 pub const RETRY_MAX_MS: u64 = 60_000;
 /// Failed takes in a row after which a box believes that it will not work by itself.

@@ -10,7 +10,7 @@ use crate::array::stranger::Stranger;
 use crate::damage;
 use crate::error::{LabError, Result};
 use crate::lab::{Lab, role};
-use crate::machine::Power;
+use crate::machine::{Machine, Power};
 use crate::network;
 use crate::parts::{BoxName, Kind, Which};
 use crate::phrases;
@@ -183,8 +183,8 @@ impl Lab {
             }
             Kind::CutPrivate => machine.connect_card("private", true),
             Kind::CutPublic => machine.connect_card("public", true),
-            Kind::CutArray => machine.find_lun(),
-            Kind::LoseAdapter => machine.find_adapter(),
+            Kind::CutArray => self.plug_again(name, kind, Machine::find_lun),
+            Kind::LoseAdapter => self.plug_again(name, kind, Machine::find_adapter),
             Kind::HangArray
             | Kind::StallArray
             | Kind::HalfOpenPath
@@ -209,6 +209,20 @@ impl Lab {
             }
             // The others do not last; a reset loop ends when it is no longer on the list.
             _ => Ok(()),
+        }
+    }
+
+    /// Plugs the array in again. A command that the host adapter can neither finish nor give up keeps the old
+    /// plug in its place; then a technician switches the box off and on.
+    fn plug_again(&self, name: BoxName, kind: Kind, plug: impl Fn(&Machine) -> Result<()>) -> Result<()> {
+        match plug(self.machine(name)) {
+            Err(LabError::Qmp { .. }) => {
+                self.power_cut(name);
+                // A box that gets power finds what is plugged in.
+                self.faults().remove(&(name, kind));
+                self.power_on(name)
+            }
+            result => result,
         }
     }
 

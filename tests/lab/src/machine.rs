@@ -34,7 +34,7 @@ const ARRAY_TIMEOUT_S: u32 = 8;
 /// No space left on device (errno(3)).
 const ENOSPC: i32 = 28;
 /// How long a plugged-out device may take to be gone before it can be plugged in again.
-const REPLUG_MAX: Duration = Duration::from_secs(20);
+const REPLUG_MAX: Duration = Duration::from_secs(10);
 
 /// What a box starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
