@@ -139,14 +139,18 @@ fn make_tables(database: &Connection) -> Result<(), StoreError> {
     set_up_merging(database)
 }
 
-/// FTS5 merges by itself only as a last resort; the indexer asks for it in bounded steps.
+/// FTS5 merges by itself only as a last resort; the indexer asks for it in bounded steps. What is set already
+/// is left alone: a takeover waits for this.
 fn set_up_merging(database: &Connection) -> Result<(), StoreError> {
+    let options = [("automerge", 0), ("crisismerge", 64), ("usermerge", 8), ("hashsize", COLLECTED_BYTES)];
     for table in ["postings", "grams"] {
+        let mut is = database.prepare(&format!("SELECT v FROM {table}_config WHERE k = ?1"))?;
         let mut set = database.prepare(&format!("INSERT INTO {table} ({table}, rank) VALUES (?1, ?2)"))?;
-        for (option, value) in [("automerge", 0), ("crisismerge", 64), ("usermerge", 8)] {
-            set.execute(params![option, value])?;
+        for (option, value) in options {
+            if is.query_row([option], |row| row.get(0)).optional()? != Some(value) {
+                set.execute(params![option, value])?;
+            }
         }
-        set.execute(params!["hashsize", COLLECTED_BYTES])?;
     }
     Ok(())
 }

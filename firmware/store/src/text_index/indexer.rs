@@ -34,6 +34,8 @@ const MERGE_PAGES: i64 = 400;
 const REST_STEPS: u32 = 8;
 /// From this many pages on the log is folded back (8 MiB).
 const LOG_PAGES: i64 = 2_000;
+/// A log of fewer pages is left to the next start (2 MiB).
+const LOG_PAGES_LEFT: i64 = 500;
 /// Times a body is looked for where it has been moved.
 const READ_ATTEMPTS: usize = 3;
 
@@ -255,13 +257,13 @@ impl Indexer {
         Ok(())
     }
 
-    /// At the end: what waits, if it is little.
+    /// At the end, for which a hand-over waits: messages that are not in the index are read again by the next
+    /// owner, beside its work; only a log that would take it long to read is folded back.
     fn finish(&mut self) -> Result<(), StoreError> {
-        let horizon = self.intake.horizon();
-        if horizon > self.below && horizon - self.below <= FOLD_MESSAGES {
-            self.fold(horizon)?;
+        let log: i64 = self.database.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1))?;
+        if log >= LOG_PAGES_LEFT {
+            self.database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         }
-        self.database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         Ok(())
     }
 
