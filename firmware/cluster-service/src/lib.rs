@@ -61,6 +61,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use board::{BOARD_PATH, Board};
+use control::GROUPS;
 use settings::{RecordError, SettingsFile};
 use tracing::{error, warn};
 
@@ -97,7 +98,13 @@ fn run() -> Result<(), String> {
     let damage = match file.load() {
         Ok(Some(settings)) => return operate::run(&board, file, settings).map_err(|e| e.to_string()),
         Ok(None) => None,
-        Err(lost @ (RecordError::Damaged | RecordError::NotUnderstood(_))) => Some(lost),
+        Err(lost @ (RecordError::Damaged | RecordError::NotUnderstood(_))) => {
+            // A service before this one served with them: what it left would never be put away.
+            if GROUPS.iter().any(|group| array::is_mounted(Path::new(group.data_dir))) {
+                reset::now(&format!("a group is served here, and {lost}"));
+            }
+            Some(lost)
+        }
         Err(error) => return Err(error.to_string()),
     };
     setup::run(&board, &file, damage.as_ref()).map_err(|e| e.to_string())

@@ -151,9 +151,13 @@ impl PowerFence {
         Check { name: ALARM.to_owned(), good, found }
     }
 
-    /// The other box is no member any more: these are the controllers left, which are saved already.
-    pub fn peer_forgotten(&self, left: &Controllers) {
-        self.know(left);
+    /// The other box is no member any more, and its controller resets nobody; that is saved already.
+    pub fn peer_forgotten(&self) {
+        let (mut left, peer) = (self.controllers(), node_of(self.node.peer()));
+        if left.of(peer).is_some() {
+            left.set(peer, None);
+            self.know(&left);
+        }
     }
 
     /// Takes over what the other box knows better.

@@ -238,7 +238,7 @@ impl Teller {
         noticeboard: &Noticeboard,
     ) {
         self.link.change_key(&settings.pair_key);
-        self.power_fence.peer_forgotten(&settings.controllers);
+        self.power_fence.peer_forgotten();
         self.peer = None;
         let cause = format!("{name} is no member of this pair any more; a blank box can join");
         self.note("peer_forgotten", cause, core.view().epoch, array::now(), noticeboard);

@@ -171,8 +171,15 @@ fn look(sockets: &Sockets, complete: &mut bool) -> News {
     }
     match ask(&Request::Status) {
         Ok(Reply::Status(status)) => News::Status(status),
-        // Between set-up and its first decision the service has no status yet.
-        Ok(_) if *complete => News::Setup(SetupState::Complete { paired: false }),
+        // Between set-up and its first decision the service has no status yet; and one that was started anew
+        // may have lost its settings.
+        Ok(_) if *complete => match ask(&Request::Setup(Setup::State)) {
+            Ok(Reply::Setup(state)) => {
+                *complete = matches!(state, SetupState::Complete { .. });
+                News::Setup(state)
+            }
+            _ => News::Setup(SetupState::Complete { paired: false }),
+        },
         Ok(_) | Err(_) => {
             *complete = false;
             News::ClusterSilent

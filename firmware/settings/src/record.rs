@@ -117,7 +117,12 @@ impl SettingsFile {
             return Err(RecordError::TooLong(text.len()));
         }
         let file = OpenOptions::new().read(true).write(true).open(&self.path).map_err(|e| self.device(e))?;
-        let (copies, _) = self.copies(&file, at)?;
+        let (copies, touched) = self.copies(&file, at)?;
+        if touched && copies.iter().all(Option::is_none) {
+            // What could not be read now must not win later, should it be readable again.
+            let zeros = vec![0; COPY_BYTES * COPIES as usize];
+            file.write_all_at(&zeros, at).map_err(|e| self.device(e))?;
+        }
         let newest = copies.iter().enumerate().filter_map(|(i, c)| Some((c.as_ref()?.sequence, i))).max();
         let (sequence, slot) = newest.map_or((1, 0), |(sequence, i)| (sequence + 1, 1 - i as u64));
         let copy = encode(sequence, text);

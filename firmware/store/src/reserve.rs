@@ -20,8 +20,8 @@ const OPENING_BYTES: u64 = 8 * MIB;
 const NEEDED_BYTES: u64 = 4 * MIB;
 /// Of what is left when a full store has been opened, so much is not kept back again.
 const LEFT_BYTES: u64 = MIB;
-/// The reserve is made again, and mail is taken again, when this much is free.
-const FREE_BYTES_MIN: u64 = 4 * RESERVE_BYTES;
+/// The reserve is made again, and mail is taken again, when so much more is free than both take.
+const BEYOND_BYTES: u64 = 4 * MIB;
 const MIB: u64 = 1024 * 1024;
 
 /// The reserve files.
@@ -58,6 +58,10 @@ fn free_bytes(dir: &Path) -> Option<u64> {
     statvfs(dir).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
+fn kept_bytes(path: &Path) -> u64 {
+    path.metadata().map_or(0, |file| file.len())
+}
+
 impl Reserve {
     /// Takes the reserve if the disk has room for it. The store is open: what that took is spent, the rest
     /// is kept back for the next time.
@@ -81,7 +85,12 @@ impl Reserve {
         !self.held
     }
 
-    /// Gives the space to whoever deletes.
+    /// Whether there is so little room that what is deleted should be reclaimed to the last.
+    pub fn is_tight(&self) -> bool {
+        free_bytes(&self.dir).is_some_and(|free| free < RESERVE_BYTES)
+    }
+
+    /// Gives the space to whoever deletes, and to moving what lives out of the way.
     pub fn release(&mut self) {
         if self.held {
             tracing::error!("the mail disk is full: new mail is refused until mail has been deleted");
@@ -93,7 +102,9 @@ impl Reserve {
 
     /// Takes the space back when there is enough again.
     fn restore(&mut self) {
-        if self.held || free_bytes(&self.dir).is_none_or(|free| free < FREE_BYTES_MIN) {
+        let missing = OPENING_BYTES.saturating_sub(kept_bytes(&for_opening(&self.dir)));
+        let needed = missing + RESERVE_BYTES + BEYOND_BYTES;
+        if self.held || free_bytes(&self.dir).is_none_or(|free| free < needed) {
             return;
         }
         self.keep_for_opening();
@@ -106,7 +117,7 @@ impl Reserve {
     /// As much of it as there is, in whole MiB.
     fn keep_for_opening(&self) {
         let path = for_opening(&self.dir);
-        let kept = path.metadata().map_or(0, |file| file.len());
+        let kept = kept_bytes(&path);
         let free = free_bytes(&self.dir).unwrap_or(0).saturating_sub(LEFT_BYTES);
         let bytes = (kept + free).min(OPENING_BYTES) / MIB * MIB;
         if bytes > kept && keep(&path, bytes).is_err() {

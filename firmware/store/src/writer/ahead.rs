@@ -71,6 +71,12 @@ impl Space {
         state.ready.start <= range.start && range.end <= state.ready.end
     }
 
+    /// Waits until nothing is being made.
+    pub fn wait(&self) {
+        let made = self.made.wait_while(self.lock(), |state| state.making.is_some());
+        drop(made.unwrap_or_else(PoisonError::into_inner));
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -335,6 +335,10 @@ impl Appender {
         if self.current.as_ref().is_some_and(|current| current.id == segment) {
             return Ok(());
         }
+        // Nobody knows any more, once it is let go, where zeros are on their way into the segment before.
+        if let Some(before) = self.current.take() {
+            before.space.wait();
+        }
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(is_new).truncate(is_new);
         let file = options.open(self.files.path(segment))?;

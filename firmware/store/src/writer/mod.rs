@@ -362,11 +362,15 @@ impl Thread {
         }
         let reclaiming = self.shared.reclaiming.clone();
         let Ok(_guard) = reclaiming.try_lock() else { return };
-        let short = self.reserve.is_short();
+        let short = self.reserve.is_short() || self.reserve.is_tight();
         match self.reclaim.step(&mut self.ledger, short) {
             Ok(()) => {}
             Err(error) if error.is_disk_full() => match self.ledger.roll_back() {
-                Ok(()) => self.reclaim.put_off(),
+                Ok(()) => {
+                    // It is kept for this as well.
+                    self.reserve.release();
+                    self.reclaim.put_off();
+                }
                 Err(error) => self.fail(&error),
             },
             Err(error) => self.fail(&error),

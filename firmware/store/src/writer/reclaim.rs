@@ -28,6 +28,14 @@ const LIVE_PERCENT_MIN_SHORT: u64 = 95;
 /// Pause after the disk was too full even for this.
 const PUT_OFF: Duration = Duration::from_secs(2);
 
+/// A piece of a segment whose live bodies have been moved.
+struct Piece {
+    segment: u32,
+    /// Where it ends.
+    end: u64,
+    is_last: bool,
+}
+
 /// What is being reclaimed.
 pub(super) struct Reclaim {
     /// The last step found something to do.
@@ -80,8 +88,10 @@ impl Reclaim {
         let freed = forgotten || removed || buried || reaped;
         let compacted = if freed { None } else { self.compact(ledger, short)? };
         ledger.commit()?;
-        if let Some((segment, end)) = compacted {
-            punch(ledger, segment, end);
+        if let Some(piece) = &compacted {
+            punch(ledger, piece.segment, piece.end);
+            // Only now: a piece that did not fit must be known as this segment's.
+            self.compacting = (!piece.is_last).then_some(piece.segment);
         }
         self.busy = freed || compacted.is_some();
         if !self.busy && !self.stuck.is_empty() {
@@ -91,8 +101,8 @@ impl Reclaim {
         Ok(())
     }
 
-    /// Moves the live bodies of one piece of a mostly dead segment; returns segment and end of the piece.
-    fn compact(&mut self, ledger: &mut Ledger, short: bool) -> Result<Option<(u32, u64)>, StoreError> {
+    /// Moves the live bodies of one piece of a mostly dead segment; returns the piece.
+    fn compact(&mut self, ledger: &mut Ledger, short: bool) -> Result<Option<Piece>, StoreError> {
         let sealed = ledger.appender.in_state(SegmentState::Sealed);
         let chosen = self.compacting.and_then(|id| sealed.iter().find(|(known, _)| *known == id));
         let live_percent_min = if short { LIVE_PERCENT_MIN_SHORT } else { LIVE_PERCENT_MIN };
@@ -115,10 +125,7 @@ impl Reclaim {
             return Ok(None);
         };
         ledger.appender.set_compacted(segment, end);
-        if end >= row.bytes {
-            self.compacting = None;
-        }
-        Ok(Some((segment, end)))
+        Ok(Some(Piece { segment, end, is_last: end >= row.bytes }))
     }
 }
 

@@ -22,14 +22,14 @@ const SENDER_PAUSE: Duration = Duration::from_millis(200);
 /// servers everywhere.
 const MESSAGES_PER_CONNECTION: u32 = 8;
 /// Pause after a connection that could not be made.
-const RETRY_PAUSE: Duration = Duration::from_millis(50);
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// Pause of a reader between two looks.
 const READER_PAUSE: Duration = Duration::from_millis(900);
 /// Messages flagged at a look.
 const FLAGGED_AT_ONCE: usize = 6;
-/// Senders give up soon: the outage is measured with them.
+/// Senders give up soon: the outage is measured with them, and no finer than this.
 const SENDER_PATIENCE: Patience =
-    Patience { connect: Duration::from_millis(300), answer: Duration::from_secs(2) };
+    Patience { connect: Duration::from_millis(120), answer: Duration::from_secs(2) };
 /// Readers have more time.
 pub const READER_PATIENCE: Patience =
     Patience { connect: Duration::from_secs(2), answer: Duration::from_secs(10) };
