@@ -2,8 +2,12 @@
 //!
 //! A listener in the middle learns nothing; who is at the other end is not known any better than in clear.
 //! That is right where the talk would go there in clear as well (mail to a server without a policy), and
-//! where both ends are on one box. It is wrong everywhere else. The handshake itself is checked in full:
-//! whoever answers has the key of the certificate shown.
+//! where both ends are on one box. It is wrong everywhere else.
+//!
+//! It never looks at names, dates or issuers, and never opens a connection itself.
+//!
+//! What always holds here: the handshake is checked in full; whoever answers has the key of the certificate
+//! shown.
 
 use std::sync::Arc;
 
