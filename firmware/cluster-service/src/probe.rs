@@ -299,7 +299,7 @@ mod tests {
         for name in ["connections_smtp", "connections_imap", "messages_received", "logins"] {
             assert_eq!(counters[name], 0, "{name}");
         }
-        runtime.block_on(service.stop()).unwrap();
+        drop(runtime.block_on(service.stop()).unwrap());
         assert!(
             matches!(prober.transact(&way), Err(Fault::Wrong(words)) if words.starts_with("SMTP broke off"))
         );
@@ -327,7 +327,7 @@ mod tests {
         let fault = prober.transact(&wrong).unwrap_err();
         assert!(matches!(&fault, Fault::Wrong(words) if words.contains("LOGIN with: p1 NO")), "{fault:?}");
         drop(other);
-        runtime.block_on(service.stop()).unwrap();
+        drop(runtime.block_on(service.stop()).unwrap());
     }
 
     #[test]
@@ -381,7 +381,7 @@ mod tests {
         let answers = say(at, &["HELO far.test", "MAIL FROM:<x@far.test>", "RCPT TO:<b@box.test>"]);
         assert!(answers[3].starts_with("550 5.1.1"), "{answers:?}");
         assert_eq!(prober().transact(&way), Ok(Some(None)));
-        runtime.block_on(service.stop()).unwrap();
+        drop(runtime.block_on(service.stop()).unwrap());
     }
 
     #[test]
@@ -394,6 +394,6 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(prober().transact(&way), Ok(Some(None)));
         }
-        runtime.block_on(service.stop()).unwrap();
+        drop(runtime.block_on(service.stop()).unwrap());
     }
 }

@@ -44,7 +44,7 @@ pub const RETRY_MS: u64 = 2_000;
 /// Longest wait after a failed take, in milliseconds.
 pub const RETRY_MAX_MS: u64 = 60_000;
 /// Failed takes in a row after which a box believes that it will not work by itself.
-pub const TAKES_MAX: u32 = 3;
+pub const TAKES_MAX: u32 = 4;
 /// Wait after a failed take at the second choice while the group fails at the first as well, in
 /// milliseconds: it stays at the first, where it can be examined.
 pub const RETRY_STAY_MS: u64 = 600_000;

@@ -53,7 +53,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 pub use config::{Config, Limits, RelayTimes, TryOut};
 pub use error::MailError;
-pub use service::Service;
+pub use service::{Service, Stopped};
 pub use try_out::Options;
 
 /// Threads that carry sessions; the box has two to four cores, and blocking work has its own threads.
@@ -166,7 +166,9 @@ fn read_assignment(path: &Path) -> Result<Config, MailError> {
 }
 
 async fn run_assigned(config: Config) -> Result<(), MailError> {
-    run(Service::start(config).await?).await
+    let _stopped = run(Service::start(config).await?).await?;
+    // The other box waits: what is only to be put away in memory goes with the process.
+    std::process::exit(0)
 }
 
 async fn run_try_out(options: Options) -> Result<(), MailError> {
@@ -174,11 +176,11 @@ async fn run_try_out(options: Options) -> Result<(), MailError> {
     let accounts = options.make_accounts(service.store()).await?;
     // Nobody may be reading.
     let _ = writeln!(std::io::stdout(), "{}", options.welcome(&accounts));
-    run(service).await
+    run(service).await.map(drop)
 }
 
 /// Serves until a signal or until the store fails.
-async fn run(mut service: Service) -> Result<(), MailError> {
+async fn run(mut service: Service) -> Result<Stopped, MailError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(MailError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(MailError::Runtime)?;
     tokio::select! {

@@ -191,7 +191,7 @@ impl Service {
     /// Stops in order: whoever connects from now on waits, unanswered, for the service that comes next;
     /// messages under way, in and out, go to their end, for a bounded time; everybody else is told
     /// good-bye; everything accepted is on disk.
-    pub async fn stop(mut self) -> Result<(), MailError> {
+    pub async fn stop(mut self) -> Result<Stopped, MailError> {
         let begun = Instant::now();
         self.stop.send_replace(true);
         let limit = self.shared.limits.stop_timeout;
@@ -209,8 +209,15 @@ impl Service {
             "stopped in {} ms, {drained_ms} of them for what was under way",
             begun.elapsed().as_millis()
         );
-        Ok(())
+        Ok(Stopped { _shared: self.shared })
     }
+}
+
+/// A service that has stopped; everything it accepted is on disk. What it still holds in memory is put away
+/// when this is dropped; a process that ends with it need not take the time.
+#[must_use = "dropping it takes time for which a hand-over may wait"]
+pub struct Stopped {
+    _shared: Arc<Shared>,
 }
 
 /// Store and certificate at the same time: both wait for the disk.

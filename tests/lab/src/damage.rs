@@ -50,7 +50,9 @@ pub fn tear_settings(disk: &Path) -> Result<()> {
         let at = system + index * COPY_BYTES;
         file.read_exact_at(&mut head, at).doing(|| "the settings cannot be read".into())?;
         let sequence = head[8..].iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte));
-        copies.push((if head.starts_with(MAGIC) { sequence } else { 0 }, at));
+        // One that was torn before is the older one, whatever it says.
+        let is_whole = head.starts_with(MAGIC) && sequence != u64::MAX;
+        copies.push((if is_whole { sequence } else { 0 }, at));
     }
     copies.sort_unstable();
     let Some((_, at)) = copies.first() else { return Ok(()) };

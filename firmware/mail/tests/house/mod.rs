@@ -110,18 +110,18 @@ impl House {
     /// Stops in order, if that has not begun yet, and gives the data folder back.
     pub fn stop(mut self) -> tempfile::TempDir {
         if let Some(service) = self.service.take() {
-            self.runtime.block_on(service.stop()).unwrap();
+            drop(self.runtime.block_on(service.stop()).unwrap());
         }
         self.data
     }
 
     /// Begins the stop and leaves it to run beside the test.
-    pub fn begin_stop(&mut self) -> tokio::task::JoinHandle<Result<(), mail::MailError>> {
+    pub fn begin_stop(&mut self) -> tokio::task::JoinHandle<Result<mail::Stopped, mail::MailError>> {
         self.runtime.spawn(self.service.take().unwrap().stop())
     }
 
-    pub fn finish(&self, stopping: tokio::task::JoinHandle<Result<(), mail::MailError>>) {
-        self.runtime.block_on(stopping).unwrap().unwrap();
+    pub fn finish(&self, stopping: tokio::task::JoinHandle<Result<mail::Stopped, mail::MailError>>) {
+        drop(self.runtime.block_on(stopping).unwrap().unwrap());
     }
 
     /// Behind the protocols.

@@ -17,7 +17,7 @@ use super::message::{address, for_sending, is_whole, recipient, serial_of};
 use super::plan::splitmix;
 
 /// Pause of a sender after each message: the boxes are emulated, and the judge is not a benchmark.
-const SENDER_PAUSE: Duration = Duration::from_millis(200);
+const SENDER_PAUSE: Duration = Duration::from_millis(150);
 /// Messages over one connection; at the server's door every message comes over a new one, as from
 /// servers everywhere.
 const MESSAGES_PER_CONNECTION: u32 = 8;
