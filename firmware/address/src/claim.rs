@@ -2,7 +2,8 @@
 //!
 //! probe → nobody answers → assign → announce in a burst → announce again now and then. A station
 //! that uses the address while it is probed stops the claim; one that appears later is answered
-//! (RFC 5227 2.4) and reported.
+//! (RFC 5227 2.4) and reported. The question may be asked ahead, while the service still starts: if
+//! nobody answered it, the claim that follows soon assigns at once.
 
 use std::net::IpAddr;
 
@@ -15,6 +16,8 @@ pub const PROBE_INTERVAL_MS: u64 = 60;
 pub const ANNOUNCE_BURST_MS: [u64; 7] = [0, 100, 300, 700, 1_500, 3_000, 6_000];
 /// Between two later announcements, in milliseconds; switches forget after about five minutes.
 pub const REFRESH_MS: u64 = 60_000;
+/// How long the answer "nobody" to a question that was asked ahead is good for, in milliseconds.
+pub const CLEAR_MS: u64 = 5_000;
 /// Between two defences against a stranger, in milliseconds (RFC 5227 DEFEND_INTERVAL).
 pub const DEFEND_INTERVAL_MS: u64 = 10_000;
 
@@ -29,8 +32,21 @@ pub struct Claim {
 #[derive(Debug, Clone, Copy)]
 enum State {
     Away,
-    Probing { until_ms: u64, next_ms: u64 },
-    Here { since_ms: u64, announced: usize, next_ms: u64, defended_ms: Option<u64> },
+    Probing {
+        until_ms: u64,
+        next_ms: u64,
+        ahead: bool,
+    },
+    /// Asked ahead, and nobody answered.
+    Clear {
+        since_ms: u64,
+    },
+    Here {
+        since_ms: u64,
+        announced: usize,
+        next_ms: u64,
+        defended_ms: Option<u64>,
+    },
 }
 
 /// What is to be done now.
@@ -69,11 +85,27 @@ impl Claim {
         matches!(self.state, State::Here { .. })
     }
 
-    /// Begins to claim it, asking for `wait_ms`; one that is here already stays.
-    pub fn begin(&mut self, now_ms: u64, wait_ms: u64) {
+    /// Whether somebody is being asked.
+    pub fn is_asking(&self) -> bool {
+        matches!(self.state, State::Probing { .. })
+    }
+
+    /// Asks for `wait_ms` without claiming; what is here already is not asked for.
+    pub fn ask(&mut self, now_ms: u64, wait_ms: u64) {
         if !self.is_here() {
-            self.state = State::Probing { until_ms: now_ms + wait_ms, next_ms: now_ms };
+            self.state = State::Probing { until_ms: now_ms + wait_ms, next_ms: now_ms, ahead: true };
         }
+    }
+
+    /// Begins to claim it, asking for `wait_ms` unless nobody answered just now; one that is here already
+    /// stays.
+    pub fn begin(&mut self, now_ms: u64, wait_ms: u64) {
+        let wait_ms = match self.state {
+            State::Here { .. } => return,
+            State::Clear { since_ms } if now_ms <= since_ms + CLEAR_MS => 0,
+            _ => wait_ms,
+        };
+        self.state = State::Probing { until_ms: now_ms + wait_ms, next_ms: now_ms, ahead: false };
     }
 
     /// The address is assigned.
@@ -92,7 +124,11 @@ impl Claim {
     /// What is to be done now; call it until it gives none.
     pub fn poll(&mut self, now_ms: u64) -> Option<Step> {
         match &mut self.state {
-            State::Away => None,
+            State::Away | State::Clear { .. } => None,
+            State::Probing { until_ms, ahead: true, .. } if now_ms >= *until_ms => {
+                self.state = State::Clear { since_ms: now_ms };
+                None
+            }
             State::Probing { until_ms, .. } if now_ms >= *until_ms => Some(Step::Assign),
             State::Probing { next_ms, .. } => {
                 if now_ms < *next_ms {
@@ -117,8 +153,8 @@ impl Claim {
     /// When [`Claim::poll`] has something to do next.
     pub fn next_ms(&self) -> Option<u64> {
         match self.state {
-            State::Away => None,
-            State::Probing { until_ms, next_ms } => Some(until_ms.min(next_ms)),
+            State::Away | State::Clear { .. } => None,
+            State::Probing { until_ms, next_ms, .. } => Some(until_ms.min(next_ms)),
             State::Here { next_ms, .. } => Some(next_ms),
         }
     }
@@ -134,7 +170,7 @@ impl Claim {
         }
         match &mut self.state {
             State::Away => None,
-            State::Probing { .. } => {
+            State::Probing { .. } | State::Clear { .. } => {
                 self.state = State::Away;
                 Some(Heard::Conflict(mac))
             }
@@ -210,6 +246,44 @@ mod tests {
             assert_eq!(claim.hear(heard, 10), Some(Heard::Conflict(OTHER)));
             assert!(steps(&mut claim, 10, 500).is_empty());
         }
+    }
+
+    #[test]
+    fn what_was_asked_ahead_need_not_be_waited_for() {
+        let mut claim = Claim::new(address(), OWN);
+        claim.ask(0, 100);
+        let asked = steps(&mut claim, 0, 700);
+        assert_eq!(asked, [(0, Step::Probe), (60, Step::Probe)]);
+        assert!(!claim.is_asking() && !claim.is_here());
+        claim.begin(700, 100);
+        assert_eq!(steps(&mut claim, 700, 701), [(700, Step::Assign), (700, Step::Announce)]);
+    }
+
+    #[test]
+    fn an_answer_of_long_ago_or_a_station_heard_since_is_asked_again() {
+        let (address, mac) = (address(), OTHER);
+        let begun = |heard_ms: Option<u64>, begin_ms: u64| {
+            let mut claim = Claim::new(address, OWN);
+            claim.ask(0, 100);
+            steps(&mut claim, 0, 101);
+            if let Some(heard_ms) = heard_ms {
+                let heard = claim.hear(Neighbour::Uses { address, mac }, heard_ms);
+                assert_eq!(heard, Some(Heard::Conflict(OTHER)));
+            }
+            claim.begin(begin_ms, 100);
+            steps(&mut claim, begin_ms, begin_ms + 1)
+        };
+        let asks = |at_ms| vec![(at_ms, Step::Probe)];
+        assert_eq!(begun(None, 100 + CLEAR_MS + 1), asks(100 + CLEAR_MS + 1));
+        assert_eq!(begun(Some(50), 300), asks(300));
+        assert_eq!(begun(Some(200), 300), asks(300));
+        let mut claim = Claim::new(address, OWN);
+        claim.ask(0, 100);
+        claim.begin(50, 100);
+        assert!(
+            steps(&mut claim, 50, 60).iter().all(|(_, step)| *step == Step::Probe),
+            "its time is not over"
+        );
     }
 
     #[test]

@@ -17,7 +17,9 @@ mod packet;
 mod socket;
 mod virtual_addresses;
 
-pub use claim::{ANNOUNCE_BURST_MS, Claim, DEFEND_INTERVAL_MS, Heard, PROBE_INTERVAL_MS, REFRESH_MS, Step};
+pub use claim::{
+    ANNOUNCE_BURST_MS, CLEAR_MS, Claim, DEFEND_INTERVAL_MS, Heard, PROBE_INTERVAL_MS, REFRESH_MS, Step,
+};
 pub use interface::{
     Interface, InterfaceAddress, InterfaceError, add_address, add_default_route, remove_address, set_up,
 };

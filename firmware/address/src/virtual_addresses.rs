@@ -85,6 +85,13 @@ impl VirtualAddresses {
         self.addresses.iter().all(|(_, claim)| claim.is_here())
     }
 
+    /// Asks for all addresses at once and waits `wait` for an answer, without taking them: a claim that
+    /// follows within [`crate::CLEAR_MS`] need not wait. Whoever answers is met again by the claim.
+    pub fn ask(&mut self, wait: Duration) -> Result<(), ClaimError> {
+        let (now_ms, wait_ms) = (self.now_ms(), wait.as_millis() as u64);
+        self.talk(|claim| claim.ask(now_ms, wait_ms)).map(drop)
+    }
+
     /// Asks for all addresses at once, waits `wait` for an answer, then takes and announces them.
     /// A conflict leaves none of them here. Repeating it is fine.
     pub fn claim(&mut self, wait: Duration) -> Result<(), ClaimError> {
@@ -96,25 +103,32 @@ impl VirtualAddresses {
     }
 
     fn try_claim(&mut self, wait: Duration) -> Result<(), ClaimError> {
+        let (now_ms, wait_ms) = (self.now_ms(), wait.as_millis() as u64);
+        match self.talk(|claim| claim.begin(now_ms, wait_ms))? {
+            Some((address, mac)) => Err(ClaimError::Conflict { address, mac }),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets every claim begin, and carries out what they want until none is asking any more or somebody
+    /// has answered: who, and for which address.
+    fn talk(&mut self, begin: impl Fn(&mut Claim)) -> Result<Option<(IpAddr, Mac)>, ClaimError> {
         // Only while it is needed: on a busy card this socket sees every IPv6 frame.
         let discovery = open(&self.interface, ETHERTYPE_IPV6)?;
         // What came in before the question is no answer to it.
         self.hear(&self.arp.receive_all(FRAMES_MAX));
-        let now_ms = self.now_ms();
-        for (_, claim) in &mut self.addresses {
-            claim.begin(now_ms, wait.as_millis() as u64);
-        }
+        self.addresses.iter_mut().for_each(|(_, claim)| begin(claim));
         loop {
             self.act()?;
-            if self.all_here() {
-                return Ok(());
+            if !self.addresses.iter().any(|(_, claim)| claim.is_asking()) {
+                return Ok(None);
             }
             self.wait_for_frames(&discovery)?;
             let mut frames = self.arp.receive_all(FRAMES_MAX);
             frames.extend(discovery.receive_all(FRAMES_MAX));
             for (address, heard) in self.hear(&frames) {
                 if let Heard::Conflict(mac) = heard {
-                    return Err(ClaimError::Conflict { address, mac });
+                    return Ok(Some((address, mac)));
                 }
             }
         }

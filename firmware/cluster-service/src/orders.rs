@@ -10,13 +10,14 @@ use std::thread;
 use std::time::Duration;
 
 use cluster::{Event, Order, Step, StepFault, Time};
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use tracing::warn;
 
 use crate::array_orders;
 use crate::array_paths::ArrayPaths;
 use crate::input::Input;
 use crate::mail_service::MailService;
+use crate::public_network::Request;
 
 /// Most orders that wait for one thread. More than one waits only behind a thread that hangs.
 pub const ORDERS_MAX: usize = 4;
@@ -38,7 +39,7 @@ pub struct Job {
 pub struct Hands {
     array: Sender<Job>,
     mail: Sender<Job>,
-    public_network: Sender<Job>,
+    public_network: Sender<Request>,
     inputs: Sender<Input>,
 }
 
@@ -47,7 +48,7 @@ impl Hands {
     pub fn start(
         paths: ArrayPaths,
         mail: MailService,
-        public_network: Sender<Job>,
+        public_network: Sender<Request>,
         inputs: &Sender<Input>,
     ) -> io::Result<Self> {
         Ok(Self {
@@ -60,12 +61,20 @@ impl Hands {
 
     /// Hands an order to its thread; never waits.
     pub fn give(&self, job: Job) {
-        let hand = match job.order.step() {
-            Step::Fence | Step::Prove | Step::Mount | Step::Unmount | Step::Unreserve => &self.array,
-            Step::Recover | Step::Serve | Step::RestartMail | Step::Halt => &self.mail,
-            Step::Announce | Step::Withdraw => &self.public_network,
+        let is_taken = match job.order.step() {
+            Step::Fence | Step::Prove | Step::Mount | Step::Unmount | Step::Unreserve => {
+                self.array.try_send(job).is_ok()
+            }
+            Step::Recover | Step::Serve | Step::RestartMail | Step::Halt => {
+                if job.order.step() == Step::Recover {
+                    // If this does not fit, the announcement asks by itself.
+                    let _ = self.public_network.try_send(Request::AskAhead);
+                }
+                self.mail.try_send(job).is_ok()
+            }
+            Step::Announce | Step::Withdraw => self.public_network.try_send(Request::Carry(job)).is_ok(),
         };
-        if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = hand.try_send(job) {
+        if !is_taken {
             warn!("the thread for {} hangs; the order is refused", job.order.step());
             let fault = StepFault::Failed("an earlier step still hangs".to_owned());
             // A full input channel loses this; the core's deadline says the same a little later.

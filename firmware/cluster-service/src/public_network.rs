@@ -25,6 +25,16 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// How long a stranger on a virtual address stays an alarm after it was last heard.
 const STRANGER_STAYS: Duration = Duration::from_mins(1);
 
+/// What the thread is asked for.
+#[derive(Debug)]
+pub enum Request {
+    /// An order of the core.
+    Carry(Job),
+    /// The mail service starts: whether anybody uses the addresses is asked meanwhile, so that the
+    /// announcement need not wait for the answer.
+    AskAhead,
+}
+
 /// What the public network needs to know.
 #[derive(Debug, Clone)]
 struct Plan {
@@ -41,7 +51,7 @@ pub fn start(
     settings: &Settings,
     group: &GroupPlan,
     inputs: &Sender<Input>,
-) -> io::Result<Sender<Job>> {
+) -> io::Result<Sender<Request>> {
     let first = group.place.number == 0;
     let plan = Plan {
         card: card.to_owned(),
@@ -49,9 +59,9 @@ pub fn start(
         gateways: if first { settings.gateways.clone() } else { vec![] },
         virtual_addresses: parse(&group.virtual_addresses),
     };
-    let (give, jobs) = bounded(ORDERS_MAX);
+    let (give, requests) = bounded(ORDERS_MAX);
     let inputs = inputs.clone();
-    thread::Builder::new().name("public-network".to_owned()).spawn(move || run(&plan, &jobs, &inputs))?;
+    thread::Builder::new().name("public-network".to_owned()).spawn(move || run(&plan, &requests, &inputs))?;
     Ok(give)
 }
 
@@ -67,7 +77,7 @@ struct Card {
     stranger_at: Option<Instant>,
 }
 
-fn run(plan: &Plan, jobs: &Receiver<Job>, inputs: &Sender<Input>) {
+fn run(plan: &Plan, requests: &Receiver<Request>, inputs: &Sender<Input>) {
     let mut card = None;
     let mut tried_at: Option<Instant> = None;
     loop {
@@ -75,8 +85,16 @@ fn run(plan: &Plan, jobs: &Receiver<Job>, inputs: &Sender<Input>) {
             tried_at = Some(Instant::now());
             card = set_up(plan, inputs);
         }
-        let event = match jobs.recv_timeout(LOOK_EVERY) {
-            Ok(Job { run, order, .. }) => {
+        let event = match requests.recv_timeout(LOOK_EVERY) {
+            Ok(Request::AskAhead) => {
+                if let Some(card) = &mut card
+                    && let Err(error) = card.virtual_addresses.ask(CLAIM_WAIT)
+                {
+                    warn!("the addresses cannot be asked for ahead: {error}");
+                }
+                continue;
+            }
+            Ok(Request::Carry(Job { run, order, .. })) => {
                 let result = carry_out(card.as_mut(), plan, &order);
                 if let Err(fault) = &result {
                     warn!("{}: {fault}", order.step());

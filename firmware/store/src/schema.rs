@@ -178,6 +178,41 @@ const LATER_COLUMNS: &[(&str, &str, &str)] = &[
 const LATER_INDEXES: &[&str] =
     &[crate::acl::LATER_INDEXES, crate::directory::LATER_INDEXES, crate::queue::INDEXES];
 
+/// Of everything above: a store that bears it (`PRAGMA user_version`) has it all, and nobody who waits for a
+/// takeover waits until that is looked up column by column. Older firmware stamps it otherwise.
+const STAMP: i32 = {
+    let mut hash = fnv(0x811c_9dc5, TABLES);
+    let mut at = 0;
+    while at < LATER_TABLES.len() {
+        hash = fnv(hash, LATER_TABLES[at]);
+        at += 1;
+    }
+    at = 0;
+    while at < LATER_COLUMNS.len() {
+        let (table, column, declaration) = LATER_COLUMNS[at];
+        hash = fnv(fnv(fnv(hash, table), column), declaration);
+        at += 1;
+    }
+    at = 0;
+    while at < LATER_INDEXES.len() {
+        hash = fnv(hash, LATER_INDEXES[at]);
+        at += 1;
+    }
+    // 0 is what an unstamped database has.
+    (hash | 1).cast_signed()
+};
+
+/// FNV-1a, 32 bits, of `text` and what came before it.
+const fn fnv(mut hash: u32, text: &str) -> u32 {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        hash = (hash ^ bytes[at] as u32).wrapping_mul(0x0100_0193);
+        at += 1;
+    }
+    hash
+}
+
 /// Opens the connection that writes.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     let flags =
@@ -240,6 +275,10 @@ pub(crate) fn prepare(database: &Connection, epoch: u32) -> Result<(), StoreErro
 }
 
 fn bring_up_to_date(database: &Connection) -> Result<(), StoreError> {
+    let stamp: i32 = database.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if stamp == STAMP {
+        return Ok(());
+    }
     for tables in LATER_TABLES {
         database.execute_batch(tables)?;
     }
@@ -256,7 +295,9 @@ fn bring_up_to_date(database: &Connection) -> Result<(), StoreError> {
     for indexes in LATER_INDEXES {
         database.execute_batch(indexes)?;
     }
-    crate::queue::bring_up_to_date(database)
+    crate::queue::bring_up_to_date(database)?;
+    database.pragma_update(None, "user_version", STAMP)?;
+    Ok(())
 }
 
 /// A number of the store's own.
@@ -271,4 +312,39 @@ pub(crate) fn set_meta(database: &Connection, name: &str, value: i64) -> Result<
         database.prepare_cached("INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)")?;
     statement.execute(params![name, value])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamp(database: &Connection) -> i32 {
+        database.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_store_of_the_first_release_gets_what_came_later() {
+        let database = Connection::open_in_memory().unwrap();
+        database.execute_batch(TABLES).unwrap();
+        set_meta(&database, "format", i64::from(FORMAT)).unwrap();
+        assert_eq!(stamp(&database), 0);
+        prepare(&database, 7).unwrap();
+        assert_eq!(stamp(&database), STAMP);
+        for (table, column, _) in LATER_COLUMNS {
+            database.prepare(&format!("SELECT {column} FROM {table}")).unwrap();
+        }
+        assert_eq!(meta(&database, "epoch").unwrap(), Some(7));
+        prepare(&database, 8).unwrap();
+        assert!(matches!(prepare(&database, 7), Err(StoreError::OldEpoch { seen: 8, mine: 7 })));
+    }
+
+    #[test]
+    fn a_store_that_other_firmware_stamped_is_looked_through_again() {
+        let database = Connection::open_in_memory().unwrap();
+        prepare(&database, 1).unwrap();
+        database.execute_batch("DROP TABLE unwanted_texts; PRAGMA user_version = 5").unwrap();
+        prepare(&database, 2).unwrap();
+        assert_eq!(stamp(&database), STAMP);
+        database.prepare("SELECT body FROM unwanted_texts").unwrap();
+    }
 }
