@@ -1,10 +1,11 @@
 //! Who may log in: passwords and proofs for all protocols.
 //!
 //! A password in clear is checked, in this order, against those that were right a short while ago, against
-//! the account's app passwords, and with Argon2id in a bounded pool. A SCRAM proof is checked by the
+//! the account's app passwords, and with Argon2id by threads of their own. A SCRAM proof is checked by the
 //! exchange itself, against what is kept here. All go through [`Guard`], so that guessing is slow whatever
 //! the mechanism.
 
+mod hashing;
 mod record;
 mod remembered;
 
@@ -22,15 +23,14 @@ use crate::counters::{Counters, count};
 use crate::guard::{Guard, Pending, Verdict};
 use crate::probing::Probing;
 
+use hashing::Hashing;
 pub(crate) use record::{
     Cost, accept_record, check_length, hash, hash_import, hash_new, is_record, new_app_password,
 };
 use record::{PASSWORD_MAX_BYTES, Record, SCRAM_ITERATIONS, app_password_record, random, same};
 use remembered::Remembered;
 
-/// Hashes computed at the same time; each takes 19 MiB and a core.
-const HASHING_MAX: usize = 2;
-/// Checks that wait for one of them, some ten seconds' work; more are refused for now.
+/// Checks that wait for a hash, some ten seconds' work; more are refused for now.
 const WAITING_MAX: usize = 800;
 /// Those of them that may be strangers', so that a flood of guesses leaves room for who has logged in from
 /// the same place before.
@@ -47,7 +47,7 @@ pub(crate) struct Passwords {
     counters: Arc<Counters>,
     admission: Arc<Admission>,
     guard: Guard,
-    hashing: Arc<Semaphore>,
+    hashing: Hashing,
     waiting: Semaphore,
     strangers: Semaphore,
     strengthening: Arc<Semaphore>,
@@ -84,7 +84,7 @@ impl Passwords {
             counters,
             admission,
             guard: Guard::default(),
-            hashing: Arc::new(Semaphore::new(HASHING_MAX)),
+            hashing: Hashing::start().map_err(MailError::Runtime)?,
             waiting: Semaphore::new(WAITING_MAX),
             strangers: Semaphore::new(STRANGERS_MAX),
             strengthening: Arc::new(Semaphore::new(STRENGTHENING_MAX)),
@@ -245,31 +245,21 @@ impl Passwords {
         let stranger = !self.guard.is_known(peer, user) && !self.admission.is_trusted(peer);
         let _place = self.waiting.try_acquire().map_err(full)?;
         let _stranger = if stranger { Some(self.strangers.try_acquire().map_err(full)?) } else { None };
-        let turn = Arc::clone(&self.hashing).acquire_owned().await.map_err(|_| Denied::Unavailable)?;
         let password = password.to_owned();
-        let verify = move || {
-            let _turn = turn;
-            record.fits(&password)
-        };
-        tokio::task::spawn_blocking(verify).await.map_err(|_| Denied::Unavailable)
+        self.hashing.run(move |memory| record.fits(&password, memory)).await.ok_or(Denied::Unavailable)
     }
 
     /// Makes a record stronger beside the login that showed its password.
     fn strengthen(&self, user: &str, password: &str, account: &Account) {
         let Ok(place) = Arc::clone(&self.strengthening).try_acquire_owned() else { return };
-        let (hashing, store) = (Arc::clone(&self.hashing), self.store.clone());
+        let (hashing, store) = (self.hashing.clone(), self.store.clone());
         let remembered = Arc::clone(&self.remembered);
         let (user, password) = (user.to_owned(), password.to_owned());
         let (id, old) = (account.id, account.password.clone());
         tokio::spawn(async move {
             let _place = place;
-            let Ok(turn) = hashing.acquire_owned().await else { return };
             let clear = password.clone();
-            let hashed = tokio::task::spawn_blocking(move || {
-                let _turn = turn;
-                hash(&clear, Cost::Full)
-            });
-            let Ok(Ok(new)) = hashed.await else { return };
+            let Some(Ok(new)) = hashing.run(move |_| hash(&clear, Cost::Full)).await else { return };
             match store.replace_password(id, old, new.clone()).await {
                 Ok(true) => remembered.add(remembered.mark(&user, &password, &new), Instant::now()),
                 Ok(false) => {}

@@ -15,7 +15,7 @@
 
 use std::num::NonZeroU32;
 
-use argon2::password_hash::{PasswordHash as Phc, PasswordHasher, PasswordVerifier, SaltString};
+use argon2::password_hash::{PasswordHash as Phc, PasswordHasher, Salt, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
 use ring::digest;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -23,6 +23,7 @@ use sasl::{Stored, prepare_password};
 use store::PasswordHash;
 use subtle::ConstantTimeEq;
 
+use super::hashing::Memory;
 use crate::MailError;
 
 /// Shortest password an administrator may set, in characters.
@@ -88,12 +89,13 @@ impl Record {
     }
 
     /// Whether this is the password. Takes milliseconds.
-    pub(super) fn fits(&self, password: &str) -> bool {
+    pub(super) fn fits(&self, password: &str, memory: &mut Memory) -> bool {
         let prepared = prepare_password(password);
         match (&self.argon2, &self.scram) {
             (Some(phc), _) => {
                 // Records from before passwords were prepared know the password as it came.
-                argon2_fits(phc, &prepared) || (*prepared != *password && argon2_fits(phc, password))
+                argon2_fits(phc, &prepared, memory)
+                    || (*prepared != *password && argon2_fits(phc, password, memory))
             }
             (None, Some(scram)) => {
                 let derived = Stored::derive(password, &scram.salt, scram.iterations);
@@ -113,8 +115,23 @@ impl Record {
     }
 }
 
-fn argon2_fits(phc: &str, password: &str) -> bool {
-    Phc::new(phc).is_ok_and(|phc| Argon2::default().verify_password(password.as_bytes(), &phc).is_ok())
+fn argon2_fits(phc: &str, password: &str, memory: &mut Memory) -> bool {
+    let Ok(phc) = Phc::new(phc) else { return false };
+    let version = phc.version.map_or(Ok(Version::default()), Version::try_from);
+    let (Ok(algorithm), Ok(version), Ok(parameters)) =
+        (Algorithm::try_from(phc.algorithm), version, Params::try_from(&phc))
+    else {
+        return false;
+    };
+    let (Some(salt), Some(expected)) = (phc.salt, phc.hash) else { return false };
+    let mut salt_bytes = [0; Salt::MAX_LENGTH];
+    let Ok(salt) = salt.decode_b64(&mut salt_bytes) else { return false };
+    let mut found = vec![0; expected.len()];
+    let hashed = memory.with_blocks(parameters.block_count(), |blocks| {
+        let argon2 = Argon2::new(algorithm, version, parameters);
+        argon2.hash_password_into_with_memory(password.as_bytes(), salt, &mut found, blocks)
+    });
+    hashed.is_ok() && bool::from(found.ct_eq(expected.as_bytes()))
 }
 
 /// How much work a new hash is.
@@ -258,7 +275,7 @@ mod tests {
         let (nobody, somebody) = (Phc::new(NOBODY).unwrap(), Phc::new(&somebody).unwrap());
         assert_eq!(nobody.params, somebody.params);
         assert_eq!(nobody.hash.map(|h| h.len()), somebody.hash.map(|h| h.len()));
-        assert!(!Record::nobody().fits("correct horse"));
+        assert!(!Record::nobody().fits("correct horse", &mut Memory::default()));
     }
 
     #[test]
@@ -279,12 +296,18 @@ mod tests {
             let record = Record::read(record);
             assert_eq!(record.is_weak(), weak);
             // The same in another spelling: SASLprep.
-            assert!(record.fits("p\u{e4}ssw\u{f6}rd IX") && record.fits("p\u{e4}ssw\u{f6}rd \u{2168}"));
-            assert!(!record.fits("password IX") && !record.fits(""));
+            assert!(
+                record.fits("p\u{e4}ssw\u{f6}rd IX", &mut Memory::default())
+                    && record.fits("p\u{e4}ssw\u{f6}rd \u{2168}", &mut Memory::default())
+            );
+            assert!(
+                !record.fits("password IX", &mut Memory::default())
+                    && !record.fits("", &mut Memory::default())
+            );
         }
         assert!(Record::read(&import).scram.is_some() && Record::read(&old).scram.is_none());
         for text in ["", "v1 ", "v1 x y", "v1 scram-sha-256$x", "junk", "$new"] {
-            assert!(!Record::read(&PasswordHash(text.into())).fits(""), "{text}");
+            assert!(!Record::read(&PasswordHash(text.into())).fits("", &mut Memory::default()), "{text}");
         }
     }
 
@@ -314,7 +337,7 @@ mod tests {
     fn a_record_from_before_passwords_were_prepared() {
         let salt = SaltString::encode_b64(&[1; 16]).unwrap();
         let phc = Argon2::default().hash_password("IX\u{ad}".as_bytes(), &salt).unwrap().to_string();
-        assert!(Record::read(&PasswordHash(phc)).fits("IX\u{ad}"));
+        assert!(Record::read(&PasswordHash(phc)).fits("IX\u{ad}", &mut Memory::default()));
     }
 
     #[test]
