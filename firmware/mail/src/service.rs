@@ -124,7 +124,12 @@ impl Shared {
             count(&self.counters.tls_refused, 1);
             return Err(io::Error::other("too many TLS handshakes are under way"));
         };
-        wire.accept_tls(self.tls.acceptor(), self.limits.handshake_timeout).await.inspect_err(|error| {
+        let shaken = tokio::select! {
+            biased;
+            shaken = wire.accept_tls(self.tls.acceptor(), self.limits.handshake_timeout) => shaken,
+            () = self.stop_ordered() => return Err(io::Error::other("the service is stopping")),
+        };
+        shaken.inspect_err(|error| {
             count(&self.counters.tls_failures, 1);
             tracing::info!("TLS handshake of {peer} failed: {error}");
         })
@@ -259,8 +264,14 @@ async fn share(
     let connector = Connector::new(Arc::clone(&host_name), config.limits.relay, trust);
     Ok(Shared {
         passwords: Arc::new(
-            Passwords::new(store.clone(), Arc::clone(&counters), Arc::clone(&admission), probing.clone())
-                .await?,
+            Passwords::new(
+                store.clone(),
+                Arc::clone(&counters),
+                Arc::clone(&admission),
+                probing.clone(),
+                stop.clone(),
+            )
+            .await?,
         ),
         authenticator: Authenticator::new(&config.name_servers, Arc::clone(&host_name)),
         receiving: Decisions::load(&store)?,
@@ -368,7 +379,12 @@ async fn speaks_for(
     if shared.probing.is_own(peer) || !receiving::names(&receiving.proxy_from, peer) {
         return Some(peer);
     }
-    match proxy::read(stream).await {
+    let said = tokio::select! {
+        biased;
+        said = proxy::read(stream) => said,
+        () = shared.stop_ordered() => return None,
+    };
+    match said {
         Ok(client) => Some(client.map_or(peer, |client| client.to_canonical())),
         Err(error) => {
             count(&shared.counters.proxy_faults, 1);

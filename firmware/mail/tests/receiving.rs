@@ -303,6 +303,36 @@ fn a_stop_lets_a_running_message_finish_and_is_quick() {
     assert_eq!(house.inbox("alice").len(), 1);
 }
 
+#[test]
+fn a_stop_waits_neither_for_a_login_nor_for_a_handshake() {
+    let mut house = House::with("halt.test", |config| {
+        config.limits.stop_timeout = 4 * PATIENCE;
+        config.limits.handshake_timeout = 4 * PATIENCE;
+    });
+    let silent = Client::new(house.at(SUBMISSIONS));
+    let guess =
+        base64::Engine::encode(&base64::engine::general_purpose::STANDARD, "\0alice@halt.test\0not it");
+    // After the first three each guess of a host waits for those before it: some seconds in all.
+    let mut guessing: Vec<Client> = (0..10)
+        .map(|_| {
+            let mut client = Client::secret(house.at(SUBMISSIONS));
+            assert!(client.reply().starts_with("220"));
+            client.expect("250", "EHLO far.test");
+            client.send(format!("AUTH PLAIN {guess}\r\n").as_bytes());
+            client
+        })
+        .collect();
+    house.counts_at_least("login_failures", 3);
+    let begun = Instant::now();
+    let stopping = house.begin_stop();
+    let heard: Vec<String> = guessing.iter_mut().map(Client::rest).collect();
+    house.finish(stopping);
+    assert!(begun.elapsed() < 3 * PATIENCE, "the handshake was waited for");
+    assert!(heard.iter().any(|rest| rest.starts_with("454 4.7.0")), "{heard:?}");
+    assert!(heard.iter().all(|rest| rest.contains("421 4.3.2")), "{heard:?}");
+    drop(silent);
+}
+
 /// As bits: which limits an account has.
 fn limit(house: &House, address: &str, name: store::LimitName, at_most: u64) {
     let change = store::AccountChange {

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use sasl::{Claim, Denied, Stored};
 use store::{Access, Account, AccountId, Protocol, Store};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::MailError;
 use crate::admission::Admission;
@@ -54,6 +54,7 @@ pub(crate) struct Passwords {
     remembered: Arc<Remembered>,
     salt_secret: String,
     probing: Probing,
+    stop: watch::Receiver<bool>,
 }
 
 /// Somebody who was let in.
@@ -71,6 +72,7 @@ impl Passwords {
         counters: Arc<Counters>,
         admission: Arc<Admission>,
         probing: Probing,
+        stop: watch::Receiver<bool>,
     ) -> Result<Self, MailError> {
         let salt_secret = if let Some(secret) = store.setting(SALT_SECRET)? {
             secret
@@ -91,6 +93,7 @@ impl Passwords {
             remembered: Arc::new(Remembered::new()?),
             salt_secret,
             probing,
+            stop,
         })
     }
 
@@ -103,13 +106,22 @@ impl Passwords {
     }
 
     /// Whether a claim is right: the answer to [`sasl::Step::Verify`]. Takes its time where somebody is
-    /// guessing.
+    /// guessing, and ends at once when the service stops: the other box waits, and is asked again.
     pub(crate) async fn decide(
         &self,
         claim: &Claim,
         protocol: Protocol,
         peer: IpAddr,
     ) -> Result<Login, Denied> {
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            biased;
+            decided = self.look_at(claim, protocol, peer) => decided,
+            _ = stop.wait_for(|stop| *stop) => Err(Denied::Unavailable),
+        }
+    }
+
+    async fn look_at(&self, claim: &Claim, protocol: Protocol, peer: IpAddr) -> Result<Login, Denied> {
         let user = claim.user().to_lowercase();
         let account = self.account(&user)?;
         if let Some(account) = account.as_ref().filter(|_| self.probing.admits(claim, peer)) {
