@@ -15,8 +15,8 @@ use tokio::sync::oneshot;
 
 /// Hashes computed at the same time; each takes 19 MiB and a core.
 const THREADS: usize = 2;
-/// How much they yield: on a busy core a hash gets about a third of it, and no login waits for ever.
-const NICENESS: i32 = 4;
+/// How much they yield: on a busy core a hash gets about a tenth of it, so no login waits for ever.
+const NICENESS: i32 = 10;
 /// Hashes that wait; who asks for them is bounded more narrowly.
 const WAITING_MAX: usize = 1_024;
 /// Time without work after which a thread gives its memory back.

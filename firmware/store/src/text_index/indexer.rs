@@ -22,6 +22,8 @@ use crate::{BodyId, BodyRef, StoreError, delivery};
 
 /// How long it waits for work before it looks after the index.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a store that was just opened is left to those who wait for it, unless much mail comes in.
+const SETTLING: Duration = Duration::from_millis(1_500);
 /// Pause after a disk that is full.
 const PUT_OFF: Duration = Duration::from_secs(10);
 /// Pause between two pieces of old mail.
@@ -83,6 +85,7 @@ pub(super) fn start(
 
 impl Indexer {
     fn run(&mut self) {
+        self.intake.wait_until_busy(SETTLING);
         if let Err(error) = self.vocabulary.load(&self.database) {
             tracing::warn!("the words of the full-text index cannot be read: {error}");
         }

@@ -134,6 +134,15 @@ impl Intake {
         self.state().closed
     }
 
+    /// Waits until so much has been offered that it should not wait any longer, at most `patience`.
+    pub(super) fn wait_until_busy(&self, patience: Duration) {
+        let idle = |state: &mut State| {
+            let is_much = state.bytes >= FOLD_BYTES || state.tokens.len() as u64 >= FOLD_MESSAGES;
+            !(is_much || state.rebuild || state.closed)
+        };
+        drop(self.changed.wait_timeout_while(self.state(), patience, idle));
+    }
+
     /// Waits for work, at most `patience`.
     pub(super) fn wait(&self, patience: Duration) -> Call {
         let until = Instant::now() + patience;
