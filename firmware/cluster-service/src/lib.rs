@@ -41,6 +41,7 @@ mod probe_talk;
 mod public_network;
 mod readiness;
 mod records;
+mod rehearsal;
 mod replace;
 mod requests;
 mod reset;

@@ -154,7 +154,8 @@ fn signal(pid: u32, signal: Signal) {
     }
 }
 
-fn ask_init(request: &init::Request, limit: Duration) -> Result<(), StepFault> {
+/// Asks init for something it does or refuses.
+pub fn ask_init(request: &init::Request, limit: Duration) -> Result<(), StepFault> {
     match control::wire::call(Path::new(INIT_SOCKET), request, limit) {
         Ok(init::Reply::Done) => Ok(()),
         Ok(init::Reply::Refused(reason)) => Err(StepFault::Failed(reason)),
@@ -164,7 +165,7 @@ fn ask_init(request: &init::Request, limit: Duration) -> Result<(), StepFault> {
 }
 
 /// Written whole beside the old one and renamed; readable by the mail service only: it holds a hash.
-fn write_assignment(group: &GroupPlace, assignment: &Assignment) -> std::io::Result<()> {
+pub fn write_assignment(group: &GroupPlace, assignment: &Assignment) -> std::io::Result<()> {
     let path = Path::new(group.assignment);
     let new = path.with_extension("new");
     let _ = fs::remove_file(&new);

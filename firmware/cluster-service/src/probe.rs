@@ -104,6 +104,12 @@ impl Prober {
         }
     }
 
+    /// One transaction, now.
+    pub fn once(&mut self) -> Result<(), Fault> {
+        let way = self.way.get().ok_or_else(|| Fault::Wrong("it was given no token".to_owned()))?;
+        self.transact(&way).map(drop)
+    }
+
     fn probe(&mut self) -> Result<Found, Fault> {
         self.ask()?;
         let Some(way) = self.way.get().filter(|_| Instant::now() >= self.transaction_due) else {

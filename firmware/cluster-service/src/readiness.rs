@@ -1,13 +1,12 @@
 //! Whether this box would succeed if it had to take over now: rehearsed without end, judged in one place.
 //!
-//! A thread tries what needs trying (the system partition, the memory, whether the mail program starts);
+//! A thread tries what needs trying (the system partition, the memory, whether the mail service works here);
 //! the rest is known already: the core's own readings, and what the other box says of itself. [`judge`]
 //! is pure.
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,14 +18,13 @@ use crossbeam_channel::Sender;
 
 use crate::input::Input;
 use crate::peer_link::Report;
+use crate::rehearsal;
 use crate::teller::News;
 
 /// Between two rehearsals.
 const REHEARSE_EVERY: Duration = Duration::from_secs(10);
-/// Between two starts of the mail program, which cost some of the processor.
-const START_MAIL_EVERY: Duration = Duration::from_mins(30);
-/// What one of them may take.
-const START_MAIL_LIMIT: Duration = Duration::from_secs(20);
+/// Between two rehearsals of the mail service, which cost some of the processor.
+const MAIL_EVERY: Duration = Duration::from_mins(30);
 /// Memory the mail service needs at least, in KiB.
 const MEMORY_MIN_KIB: u64 = 96 * 1024;
 /// A reservation that was read longer ago than this says nothing, in milliseconds.
@@ -41,7 +39,7 @@ pub struct Rehearsal {
     pub system: Result<(), String>,
     /// Memory that could be had, in KiB.
     pub memory_kib: u64,
-    /// Whether the mail program starts; else the sentence.
+    /// Whether the mail service works on this box; else the sentence.
     pub mail: Result<(), String>,
 }
 
@@ -51,9 +49,10 @@ pub fn start(system: &Path, inputs: &Sender<Input>) -> io::Result<()> {
     thread::Builder::new().name("rehearsal".to_owned()).spawn(move || {
         let (mut mail, mut started) = (Ok(()), None::<Instant>);
         loop {
-            let due = started.is_none_or(|at| at.elapsed() >= START_MAIL_EVERY) || mail.is_err();
-            if due {
-                mail = start_mail();
+            let due = started.is_none_or(|at| at.elapsed() >= MAIL_EVERY) || mail.is_err();
+            // Who serves shows every two seconds that it can.
+            if due && !rehearsal::is_serving() {
+                mail = rehearsal::rehearse();
                 started = Some(Instant::now());
             }
             let rehearsal = Rehearsal {
@@ -69,35 +68,6 @@ pub fn start(system: &Path, inputs: &Sender<Input>) -> io::Result<()> {
         }
     })?;
     Ok(())
-}
-
-/// Starts the mail program with nothing to serve, and waits for its end.
-fn start_mail() -> Result<(), String> {
-    let program = PathBuf::from("/proc/self/exe");
-    let failed = |error: io::Error| format!("the mail program does not start: {error}");
-    let mut child = Command::new(program)
-        .args(["mail", "--rehearse"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(failed)?;
-    let begun = Instant::now();
-    loop {
-        match child.try_wait().map_err(failed)? {
-            Some(status) if status.success() => return Ok(()),
-            Some(status) => return Err(format!("the mail program does not start: {status}")),
-            None if begun.elapsed() > START_MAIL_LIMIT => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(format!(
-                    "the mail program did not start within {} s",
-                    START_MAIL_LIMIT.as_secs()
-                ));
-            }
-            None => thread::sleep(Duration::from_millis(50)),
-        }
-    }
 }
 
 /// MemAvailable of /proc/meminfo (proc(5)).
@@ -171,7 +141,7 @@ pub fn judge(seen: &Seen<'_>) -> Readiness {
                 MEMORY_MIN_KIB / 1024
             ),
         ),
-        result("mail_program", &rehearsal.mail, "the mail program starts"),
+        result("mail_service", &rehearsal.mail, "the mail service works on this box"),
     ];
     checks.extend(equality(seen));
     let good = checks.iter().all(|check| check.good);
@@ -312,7 +282,7 @@ mod tests {
             ("cables", Seen { cables_fresh: [false; 2], ..base }),
             ("system_partition", Seen { rehearsal: Some(&read_only), ..base }),
             ("memory", Seen { rehearsal: Some(&small), ..base }),
-            ("mail_program", Seen { rehearsal: Some(&broken), ..base }),
+            ("mail_service", Seen { rehearsal: Some(&broken), ..base }),
             ("settings_equal", Seen { peer: Some(&other_settings), ..base }),
             ("image_equal", Seen { peer: Some(&other_image), ..base }),
             ("settings_equal", Seen { peer: None, ..base }),

@@ -52,6 +52,18 @@ pub const SECOND_GROUP: GroupPlace = GroupPlace {
     socket: "/run/twinmail-2/mail.sock",
 };
 
+/// Where the mail service is rehearsed on a box that does not serve. It is no group: its data is in memory, and
+/// nobody but the box itself reaches it.
+pub const REHEARSAL: GroupPlace = GroupPlace {
+    number: u8::MAX,
+    name: "rehearsal",
+    uid: 1_002,
+    data_dir: "/run/twinmail-rehearsal/data",
+    run_dir: "/run/twinmail-rehearsal",
+    assignment: "/run/twinmail-rehearsal/mail.json",
+    socket: "/run/twinmail-rehearsal/mail.sock",
+};
+
 /// All groups there can be, by number.
 pub static GROUPS: [GroupPlace; 2] = [FIRST_GROUP, SECOND_GROUP];
 

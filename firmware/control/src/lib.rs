@@ -18,7 +18,7 @@ pub mod queue;
 pub mod telling;
 pub mod wire;
 
-pub use group::{FIRST_GROUP, GROUPS, GroupPlace, SECOND_GROUP, group_named};
+pub use group::{FIRST_GROUP, GROUPS, GroupPlace, REHEARSAL, SECOND_GROUP, group_named};
 
 /// Directory of the control sockets in the box.
 pub const RUN_DIR: &str = "/run/twinmail";

@@ -85,11 +85,16 @@ fn mount_one(entry: &Mount) -> io::Result<()> {
 /// other.
 fn make_run_dir() -> io::Result<()> {
     for group in &control::GROUPS {
-        fs::create_dir_all(group.run_dir)?;
-        chown(group.run_dir, Some(Uid::ROOT), Some(Gid::from_raw(group.uid)))?;
-        chmod(group.run_dir, Mode::from_raw_mode(0o1770))?;
+        make_run_dir_of(group)?;
         fs::create_dir_all(group.data_dir)?;
     }
+    make_run_dir_of(&control::REHEARSAL)
+}
+
+fn make_run_dir_of(group: &control::GroupPlace) -> io::Result<()> {
+    fs::create_dir_all(group.run_dir)?;
+    chown(group.run_dir, Some(Uid::ROOT), Some(Gid::from_raw(group.uid)))?;
+    chmod(group.run_dir, Mode::from_raw_mode(0o1770))?;
     Ok(())
 }
 

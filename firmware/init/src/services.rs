@@ -87,7 +87,7 @@ const CLUSTER_CAPABILITIES: CapabilitySet = CapabilitySet::SYS_ADMIN
     .union(CapabilitySet::SYS_BOOT);
 
 /// Every service, in the order it is started. [`crate::shutdown`] stops them in an order of its own.
-pub const TABLE: [Service; 4] = [
+pub const TABLE: [Service; 5] = [
     // Locked in memory and before everyone: a late beat looks like a dead box.
     Service {
         name: "cluster",
@@ -129,7 +129,21 @@ pub const TABLE: [Service; 4] = [
     },
     mail_of(&control::FIRST_GROUP),
     mail_of(&control::SECOND_GROUP),
+    REHEARSAL,
 ];
+
+/// The mail service on data in memory, on a box that does not serve: less of everything than the real one,
+/// and the first to go.
+const REHEARSAL: Service = Service {
+    name: control::REHEARSAL.name,
+    uid: control::REHEARSAL.uid,
+    open_files_max: 1_024,
+    memory_max: Memory::Bytes(96 * MIB),
+    priority: Priority::Nice(15),
+    oom_score_adj: 1_000,
+    pacing: Pacing { first: Duration::from_secs(1), longest: Duration::from_secs(1), failures_max: 1 },
+    ..mail_of(&control::REHEARSAL)
+};
 
 /// The mail service of one group. What both may use together is more than the box has: most of what is
 /// counted is the kernel's cache of the store, which it takes back when somebody needs the memory.
@@ -158,7 +172,7 @@ const fn mail_of(group: &'static control::GroupPlace) -> Service {
 
 /// The order of an orderly end. The cluster service goes first, because it releases what the others
 /// stand on, and asks init to stop `mail` while it does.
-pub const STOP_ORDER: [&str; 4] = ["cluster", "mail", "mail-2", "panel"];
+pub const STOP_ORDER: [&str; 5] = ["cluster", "mail", "mail-2", "rehearsal", "panel"];
 
 #[cfg(test)]
 mod tests {
@@ -176,7 +190,9 @@ mod tests {
     #[test]
     fn together_they_leave_memory_for_kernel_and_init_in_the_smallest_box() {
         let total = 768 * MIB;
-        let with_one_group = TABLE.iter().filter(|service| service.name != control::SECOND_GROUP.name);
+        // Who serves does not rehearse.
+        let beside = [control::SECOND_GROUP.name, control::REHEARSAL.name];
+        let with_one_group = TABLE.iter().filter(|service| !beside.contains(&service.name));
         let used: u64 = with_one_group.map(|service| service.memory_max.bytes(total)).sum();
         assert!(used <= total - 64 * MIB, "{used}");
     }

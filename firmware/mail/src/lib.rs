@@ -67,22 +67,12 @@ pub fn main(args: &[String]) -> ExitCode {
     let path = match args {
         [] => PathBuf::from(control::MAIL_ASSIGNMENT),
         [flag, path] if flag == "--assignment" => PathBuf::from(path),
-        [flag] if flag == "--rehearse" => return finish(rehearse()),
         _ => {
-            eprintln!("usage: twinmail mail [--assignment PATH | --rehearse]");
+            eprintln!("usage: twinmail mail [--assignment PATH]");
             return ExitCode::from(2);
         }
     };
     finish(read_assignment(&path).and_then(|config| block_on(run_assigned(config))))
-}
-
-/// Does what every start does and needs no data for: the program is read and linked, the threads are
-/// had, cryptography works. A standby tries this before it is needed.
-fn rehearse() -> Result<(), MailError> {
-    block_on(async {
-        let hashed = tokio::task::spawn_blocking(|| password::hash("rehearsal", password::Cost::Least)).await;
-        hashed.map_err(|error| MailError::Runtime(std::io::Error::other(error)))?.map(drop)
-    })
 }
 
 /// The service alone on this machine. The arguments are those behind `serve`.

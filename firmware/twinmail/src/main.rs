@@ -19,14 +19,18 @@ fn main() -> ExitCode {
         _ if named_init => become_init(),
         Some((first, _)) if first == "init" => become_init(),
         Some((first, rest)) if first == "mail" => confined("mail", || mail::main(rest)),
-        Some((first, _)) if first == control::SECOND_GROUP.name => confined(first, || {
-            mail::main(&["--assignment".to_owned(), control::SECOND_GROUP.assignment.to_owned()])
-        }),
+        Some((first, _)) if first == control::SECOND_GROUP.name => mail_of(&control::SECOND_GROUP),
+        Some((first, _)) if first == control::REHEARSAL.name => mail_of(&control::REHEARSAL),
         Some((first, rest)) if first == "serve" => mail::serve(rest),
         Some((first, rest)) if first == "cluster" => confined("cluster", || cluster_service::main(rest)),
         Some((first, rest)) if first == "panel" => confined("panel", || panel::main(rest)),
         _ => admin::main(words),
     }
+}
+
+/// The mail service of `group`.
+fn mail_of(group: &control::GroupPlace) -> ExitCode {
+    confined(group.name, || mail::main(&["--assignment".to_owned(), group.assignment.to_owned()]))
 }
 
 /// A service gives up what it does not need before anything else.
