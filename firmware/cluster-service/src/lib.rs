@@ -8,8 +8,9 @@
 //! It never decides anything itself, never speaks a mail protocol, and never feeds the watchdog from
 //! anywhere but the end of a completed decision loop.
 //!
-//! What always holds: mount, service start and announcement are asked for with a
-//! [`cluster::HeldProof`] in hand, and a box that must stop and cannot is reset.
+//! What always holds: mount, start of a group's mail service and announcement are asked for with a
+//! [`cluster::HeldProof`] in hand, and a box that must stop and cannot is reset. A rehearsal has nothing of
+//! any group.
 
 mod alarm_sender;
 mod array_orders;

@@ -105,9 +105,9 @@ impl Prober {
     }
 
     /// One transaction, now.
-    pub fn once(&mut self) -> Result<(), Fault> {
+    pub fn once(&mut self) -> Result<Found, Fault> {
         let way = self.way.get().ok_or_else(|| Fault::Wrong("it was given no token".to_owned()))?;
-        self.transact(&way).map(drop)
+        Ok(Found { disk_full: self.transact(&way)? })
     }
 
     fn probe(&mut self) -> Result<Found, Fault> {

@@ -17,7 +17,7 @@ use control::mail::{self, Assignment, Ports};
 use control::{GROUPS, REHEARSAL};
 
 use crate::mail_service::{ask_init, services, write_assignment};
-use crate::probe::{Fault, ProbeWay, Prober, Progress};
+use crate::probe::{Fault, Found, ProbeWay, Prober, Progress};
 
 /// What the start may take, on a box that is busy with other things.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -90,8 +90,11 @@ fn start() -> Result<ProbeWay, String> {
 fn carry_message(way: &ProbeWay) -> Result<(), String> {
     let mut prober = Prober::new(&REHEARSAL, way.clone(), Progress::default());
     match prober.once() {
+        Ok(Found { disk_full: Some(None) }) => Ok(()),
+        Ok(Found { disk_full: Some(Some(words)) }) => Err(format!("the mail service works wrongly: {words}")),
+        Ok(Found { disk_full: None }) => Err("the rehearsed mail service does not listen".to_owned()),
         // A box that is busy with other things says nothing about a takeover.
-        Ok(()) | Err(Fault::Busy(_)) => Ok(()),
+        Err(Fault::Busy(_)) => Ok(()),
         Err(Fault::NobodyListens) => Err("the rehearsed mail service does not listen".to_owned()),
         Err(Fault::Wrong(words)) => Err(format!("the mail service works wrongly: {words}")),
     }

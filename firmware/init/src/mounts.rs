@@ -21,12 +21,14 @@ struct Mount {
 
 const SAFE: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
-const MOUNTS: [Mount; 6] = [
+const MOUNTS: [Mount; 7] = [
     Mount { what: "proc", at: "/proc", kind: "proc", flags: SAFE, options: "hidepid=2" },
     Mount { what: "sysfs", at: "/sys", kind: "sysfs", flags: SAFE, options: "" },
     Mount { what: "devtmpfs", at: "/dev", kind: "devtmpfs", flags: MountFlags::NOSUID, options: "mode=0755" },
     Mount { what: "tmpfs", at: "/run", kind: "tmpfs", flags: SAFE, options: "mode=0755,size=16m" },
     Mount { what: "tmpfs", at: "/tmp", kind: "tmpfs", flags: SAFE, options: "mode=1777,size=64m" },
+    // The store of a rehearsal has room for what a store keeps back.
+    Mount { what: "tmpfs", at: control::REHEARSAL.run_dir, kind: "tmpfs", flags: SAFE, options: "size=64m" },
     Mount { what: "cgroup2", at: "/sys/fs/cgroup", kind: "cgroup2", flags: SAFE, options: "" },
 ];
 
