@@ -98,7 +98,9 @@ pub const TABLE: [Service; 5] = [
         // All of it is locked, stacks of every thread included.
         memory_max: Memory::Bytes(160 * MIB),
         priority: Priority::RealTime(20),
-        oom_score_adj: -1000,
+        // The last to go when the box has no memory left. Not exempt, which is one less: a service that has
+        // used up its own could not be ended then, and would neither work nor be restarted.
+        oom_score_adj: -999,
         // It feeds the watchdog, which resets the box after about two seconds without it: the first
         // restart is at once, and soon it is better that the box resets and the peer takes over.
         pacing: Pacing {

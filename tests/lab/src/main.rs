@@ -174,6 +174,9 @@ enum Order {
         /// alone and together]
         #[arg(long, value_delimiter = ',')]
         faults: Vec<Kind>,
+        /// The named faults strike the other box, which must not stop or move anything
+        #[arg(long, requires = "faults")]
+        at_standby: bool,
         /// Go on for so many minutes
         #[arg(long)]
         minutes: Option<f64>,
@@ -281,10 +284,10 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             print!("{}", ask(&place, &Request::Metrics { name })?["text"].as_str().unwrap_or(""));
         }
         Order::Exec { words } => exec(&place, &words)?,
-        Order::Verify { bench, faults, minutes, cycles, seed, strain, json } => {
+        Order::Verify { bench, faults, at_standby, minutes, cycles, seed, strain, json } => {
             let seed = seed.unwrap_or_else(drawn_seed);
             let time = minutes.map(|minutes| Duration::from_secs_f64(minutes.max(0.0) * 60.0));
-            let task = Task { faults, time, cycles, seed, strain };
+            let task = Task { faults, at_standby, time, cycles, seed, strain };
             return verify(&arguments.instance, &place, &bench, &task, json);
         }
         Order::Replay { bench, seed, json } => {

@@ -46,6 +46,8 @@ const GREETING_MAX: Duration = Duration::from_mins(1);
 pub struct Task {
     /// Which faults, done to the box that serves; none: everything, at either box, and together.
     pub faults: Vec<Kind>,
+    /// The named faults are done to the other box.
+    pub at_standby: bool,
     /// Faults end after this time.
     pub time: Option<Duration>,
     /// Faults end after so many.
@@ -103,7 +105,7 @@ pub fn judge(place: &Place, task: &Task, say: &mut dyn FnMut(&str)) -> Result<Ve
 
 fn run_cycles(place: &Place, task: &Task, ledger: &Ledger, say: &mut dyn FnMut(&str)) -> Result<Vec<Cycle>> {
     let began = Instant::now();
-    let mut plan = Plan::new(&task.faults, task.seed);
+    let mut plan = Plan::new(&task.faults, task.at_standby, task.seed);
     let one_round = task.time.is_none().then(|| plan.round_length() as u32);
     let cycles_max = task.cycles.or(one_round);
     let mut cycles = Vec::new();

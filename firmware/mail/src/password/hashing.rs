@@ -6,6 +6,7 @@
 //! find and clear it for every login.
 
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::thread;
 use std::time::Duration;
 
@@ -81,14 +82,19 @@ fn work(take: &Receiver<Work>) {
     }
     let mut memory = Memory::default();
     loop {
-        match take.recv_timeout(IDLE) {
-            Ok(work) => work(&mut memory),
+        let work = match take.recv_timeout(IDLE) {
+            Ok(work) => work,
             Err(RecvTimeoutError::Timeout) => {
                 memory = Memory::default();
                 let Ok(work) = take.recv() else { return };
-                work(&mut memory);
+                work
             }
             Err(RecvTimeoutError::Disconnected) => return,
+        };
+        // One login that cannot be computed must not take all later ones with it.
+        if panic::catch_unwind(AssertUnwindSafe(|| work(&mut memory))).is_err() {
+            tracing::error!("a password could not be checked: its hash cannot be computed");
+            memory = Memory::default();
         }
     }
 }
@@ -109,6 +115,15 @@ mod tests {
         let own = rustix::process::getpriority_process(None).unwrap();
         let theirs = |_: &mut Memory| rustix::process::getpriority_process(None).unwrap();
         assert_eq!(hashing.run(theirs).await, Some((own + NICER).min(19)));
+    }
+
+    #[tokio::test]
+    async fn a_hash_that_cannot_be_computed_leaves_the_threads_whole() {
+        let hashing = Hashing::start().unwrap();
+        for _ in 0..2 * THREADS {
+            assert_eq!(hashing.run(|_| -> u32 { panic!("it was asked to") }).await, None);
+        }
+        assert_eq!(hashing.run(|_| 5).await, Some(5));
     }
 
     #[tokio::test(flavor = "multi_thread")]

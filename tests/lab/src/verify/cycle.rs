@@ -91,7 +91,7 @@ pub fn run(place: &Place, ledger: &Ledger, number: u32, episode: &Episode) -> Re
         Ok(after) => after,
         Err(error) => {
             problems.push(format!("the pair did not become whole by itself: {error}"));
-            start_anew(place)?;
+            start_anew(place, before.active)?;
             wait_until_whole(place, ledger)?
         }
     };
@@ -127,9 +127,12 @@ fn strike(place: &Place, serving: BoxName, blow: &Blow) -> Result<()> {
     ask(place, &request).map(drop)
 }
 
-/// Takes power from both boxes and gives it back: the last resort of an operator.
-fn start_anew(place: &Place) -> Result<()> {
-    for name in BoxName::ALL {
+/// Takes power from the box that does not serve, or from both, and gives it back: the last resort of an
+/// operator.
+fn start_anew(place: &Place, serving: BoxName) -> Result<()> {
+    let active = ask(place, &Request::Status)?["active"].clone();
+    let keep = serde_json::from_value::<BoxName>(active).ok().filter(|active| *active == serving);
+    for name in BoxName::ALL.into_iter().filter(|name| Some(*name) != keep) {
         let which = Which::from(name);
         ask(place, &Request::Fault { which, kind: Kind::PowerCut, heal_after_ms: None })?;
     }

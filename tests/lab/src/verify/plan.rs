@@ -63,17 +63,20 @@ const SECOND_FAULTS: [Kind; 9] = [
 /// An endless, repeatable order of episodes.
 #[derive(Debug)]
 pub struct Plan {
-    kinds: Option<Vec<Kind>>,
+    named: Option<Vec<Episode>>,
     round: Vec<Episode>,
     random: u64,
 }
 
 impl Plan {
-    /// A plan from this seed: of these kinds, done to the box that serves; or, where none are named, of
-    /// everything.
-    pub fn new(kinds: &[Kind], seed: u64) -> Self {
-        let kinds = (!kinds.is_empty()).then(|| kinds.to_vec());
-        Self { kinds, round: Vec::new(), random: seed }
+    /// A plan from this seed: of these kinds, done to the box that serves or to the other one; or, where
+    /// none are named, of everything.
+    pub fn new(kinds: &[Kind], at_standby: bool, seed: u64) -> Self {
+        let episode = |kind: &Kind| {
+            if at_standby && !kind.hits_both() { Episode::at_other(*kind) } else { Episode::alone(*kind) }
+        };
+        let named = (!kinds.is_empty()).then(|| kinds.iter().map(episode).collect());
+        Self { named, round: Vec::new(), random: seed }
     }
 
     /// Episodes in one round.
@@ -85,8 +88,7 @@ impl Plan {
     }
 
     fn draw_round(&mut self) -> Vec<Episode> {
-        let Some(kinds) = &self.kinds else { return self.everything() };
-        kinds.iter().map(|kind| Episode::alone(*kind)).collect()
+        self.named.clone().unwrap_or_else(|| self.everything())
     }
 
     fn everything(&mut self) -> Vec<Episode> {
@@ -226,7 +228,7 @@ mod tests {
     const KINDS: [Kind; 4] = [Kind::PowerCut, Kind::Freeze, Kind::CutArray, Kind::KillMail];
 
     fn names(kinds: &[Kind], seed: u64, count: usize) -> Vec<String> {
-        Plan::new(kinds, seed)
+        Plan::new(kinds, false, seed)
             .take(count)
             .map(|episode| format!("{}: {}", episode.name, episode.story()))
             .collect()
@@ -248,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_round_of_everything_has_every_fault_there_is() {
-        let mut plan = Plan::new(&[], 3);
+        let mut plan = Plan::new(&[], false, 3);
         let length = plan.round_length();
         let round: Vec<Episode> = plan.take(length).collect();
         let alone: BTreeSet<_> =
@@ -256,12 +258,22 @@ mod tests {
         assert_eq!(alone.len(), Kind::value_variants().len());
         let names: BTreeSet<_> = round.iter().map(|episode| &episode.name).collect();
         assert_eq!(names.len(), length);
-        assert_eq!(round, Plan::new(&[], 3).take(length).collect::<Vec<_>>());
+        assert_eq!(round, Plan::new(&[], false, 3).take(length).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn named_faults_strike_the_standby_where_that_is_asked() {
+        let list = [Kind::PowerCut, Kind::TornSlot];
+        for episode in Plan::new(&list, true, 1).take(2) {
+            let alone = episode.name == "torn-slot";
+            assert_eq!(episode.blows[0].target, if alone { Serving } else { Other }, "{}", episode.name);
+            assert_eq!(episode.outcome, Outcome::Stays, "{}", episode.name);
+        }
     }
 
     #[test]
     fn the_blows_of_an_episode_are_in_order() {
-        for episode in Plan::new(&[], 5).take(300) {
+        for episode in Plan::new(&[], false, 5).take(300) {
             assert!(episode.blows.is_sorted_by_key(|blow| blow.at_ms), "{}", episode.story());
         }
     }
