@@ -111,6 +111,8 @@ pub fn execute(line: Line, password: Option<String>, sockets: &Sockets) -> Resul
         Command::Alarm(alarm) => ask_cluster(sockets, &alarm.request()),
         Command::Metrics(metrics) => ask_cluster(sockets, &metrics.request()),
         Command::Peer(Peer::Forget { yes: false }) => Err(Failure::NotConfirmed),
+        Command::FactoryReset { yes: false } => Err(Failure::ResetNotConfirmed),
+        Command::FactoryReset { yes: true } => ask_cluster(sockets, &cluster::Request::FactoryReset),
         Command::Peer(Peer::Forget { yes: true }) => ask_cluster(sockets, &cluster::Request::ForgetPeer),
         Command::Fence(fence) => ask_cluster(sockets, &fence.request(password)?),
         Command::Drill(Drill::Now) => {

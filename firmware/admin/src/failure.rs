@@ -75,6 +75,11 @@ pub enum Failure {
         "the other box could then never return without being installed and set up anew; if that is meant, add --yes"
     )]
     NotConfirmed,
+    /// The same for the box itself.
+    #[error(
+        "this box would forget its settings and its pair, and ask to be set up; if that is meant, add --yes"
+    )]
+    ResetNotConfirmed,
     /// The two passwords typed are not the same.
     #[error("the two passwords differ; nothing was changed")]
     PasswordsDiffer,
@@ -126,6 +131,7 @@ impl Failure {
             Self::WrongKind(service) => Text::WrongKind.fill(language, &[service]),
             Self::NoPassword => Text::NoPassword.get(language).to_owned(),
             Self::NotConfirmed => Text::NotConfirmed.get(language).to_owned(),
+            Self::ResetNotConfirmed => Text::ResetNotConfirmed.get(language).to_owned(),
             Self::PasswordsDiffer => Text::PasswordsDiffer.get(language).to_owned(),
             Self::PasswordUnreadable(reason) => Text::PasswordUnreadable.fill(language, &[reason]),
             Self::NeedsFile => Text::NeedsFile.get(language).to_owned(),
@@ -146,6 +152,7 @@ impl Failure {
             | Self::TooManyWords
             | Self::NoPassword
             | Self::NotConfirmed
+            | Self::ResetNotConfirmed
             | Self::NoSuchGroup(_)
             | Self::WhichGroup
             | Self::NeedsFile

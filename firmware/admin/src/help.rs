@@ -241,6 +241,8 @@ const CHINESE: &[(&str, &str)] = &[
     ("power", "关闭或重启本机"),
     ("power off", "依次停止服务，然后关机"),
     ("power restart", "依次停止服务，然后重启"),
+    ("factory-reset", "忘记本机全部设置，作为空白机器重新启动；邮件和帐户留在阵列上"),
+    ("factory-reset/yes", "确定如此：本机须重新设置"),
     ("power rolling", "两台机器先后重启，期间邮件服务不中断"),
 ];
 

@@ -57,6 +57,9 @@ catalogue! {
         NotConfirmed =
             "the other box could then never return without being installed and set up anew; if that is meant, add --yes",
             "对方机器此后须重新安装并设置才能再加入；若确定如此，请加上 --yes";
+        ResetNotConfirmed =
+            "this box would forget its settings and its pair, and ask to be set up; if that is meant, add --yes",
+            "本机将忘记全部设置和所属的双机，并等待重新设置；若确定如此，请加上 --yes";
         PasswordsDiffer = "the two passwords differ; nothing was changed", "两次输入的密码不一致；未作任何更改";
         PasswordUnreadable = "no password could be read: {0}", "无法读取密码：{0}";
         Faults = "the store check found {0} faults", "存储检查发现 {0} 处错误";

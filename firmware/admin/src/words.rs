@@ -151,6 +151,12 @@ pub enum Command {
     /// Power off or restart this box
     #[command(subcommand)]
     Power(Power),
+    /// Forget all settings of this box and restart it as a blank one; mail and accounts stay on the array
+    FactoryReset {
+        /// It is meant: the box is to be set up anew
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// The other box.

@@ -25,7 +25,7 @@ use crate::settings_keeper::{Keep, SettingsKeeper, without_peer};
 use crate::status::Noticeboard;
 use crate::teller::Teller;
 use crate::watchdog::Watchdog;
-use crate::{group_orders, mail_service, replace, reset};
+use crate::{factory_reset, group_orders, mail_service, replace, reset};
 
 /// Longest sleep of the loop.
 const TICK: Duration = Duration::from_millis(50);
@@ -364,6 +364,10 @@ impl DecisionLoop {
                 Err(reason) => Reply::Refused(reason),
             },
             Request::ForgetPeer => return self.begin_to_forget(answer),
+            Request::FactoryReset => match self.begin_factory_reset(answer.clone()) {
+                Ok(()) => return,
+                Err(reason) => Reply::Refused(reason),
+            },
             Request::Luns => return group_orders::list_luns(&self.ground.array_driver, answer),
             Request::Fence(request) => {
                 return self.teller.power_fence.answer(request, &self.noticeboard, &self.keeper, answer);
@@ -472,6 +476,16 @@ impl DecisionLoop {
             Ok(()) => self.forgetting = true,
             Err(reason) => drop(answer.try_send(Reply::Refused(reason))),
         }
+    }
+
+    /// Begins to forget everything this box was told, unless something speaks against it.
+    fn begin_factory_reset(&self, answer: Sender<Reply>) -> Result<(), String> {
+        let claimed = self.groups.iter().filter(|group| group.core.role().claims());
+        let claimed: Vec<_> = claimed.map(|group| group.place.name).collect();
+        let peer =
+            self.noticeboard.is_paired().then(|| self.noticeboard.name(self.noticeboard.node().peer()));
+        factory_reset::check(&claimed, peer, self.adding || self.forgetting || self.teller.is_busy())?;
+        factory_reset::begin(&self.keeper, answer)
     }
 
     /// The pair has another key, and a place that is free.

@@ -17,6 +17,7 @@ mod array_orders;
 mod array_paths;
 mod decision_loop;
 mod exposition;
+mod factory_reset;
 mod first_box;
 mod group;
 mod group_orders;

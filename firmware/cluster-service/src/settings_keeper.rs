@@ -36,6 +36,8 @@ pub enum Keep {
     /// The other box is no member any more: the pair has this key from now on. Whoever asks is told whether
     /// that is saved; what is not saved has not happened.
     Forget(Secret, Sender<Result<(), String>>),
+    /// This box forgets all of them; nothing is saved afterwards. Whoever asks is told whether that is done.
+    Erase(Sender<Result<(), String>>),
 }
 
 /// The thread that saves settings.
@@ -76,6 +78,15 @@ impl SettingsKeeper {
                         }
                         let _ = answer.send(result);
                         continue;
+                    }
+                    Ok(Keep::Erase(answer)) => {
+                        let result = file.erase().map_err(|error| error.to_string());
+                        let erased = result.is_ok();
+                        let _ = answer.send(result);
+                        if erased {
+                            return;
+                        }
+                        // Part of it may be gone: what is in force is saved again.
                     }
                     Ok(change) => apply(&mut settings, change),
                     Err(RecvTimeoutError::Timeout) => {}
@@ -144,6 +155,7 @@ fn apply(settings: &mut Settings, change: Keep) {
         Keep::Controllers(controllers) => settings.controllers = *controllers,
         Keep::Peer(name) => settings.peer_name = Some(name),
         Keep::Forget(key, _) => *settings = without_peer(settings, key),
+        Keep::Erase(_) => {}
     }
 }
 
@@ -192,6 +204,21 @@ mod tests {
             assert!(began.elapsed() < LONG, "{what}");
             thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    #[test]
+    fn nothing_is_saved_once_everything_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("system");
+        std::fs::write(&path, vec![0; 4 << 20]).unwrap();
+        let file = SettingsFile::new(&path);
+        let keeper = SettingsKeeper::start(file.clone(), crate::pairing::tests::first()).unwrap();
+        keeper.keep(Keep::Maintenance(true)).unwrap();
+        let (answer, erased) = bounded(1);
+        keeper.keep(Keep::Erase(answer)).unwrap();
+        assert_eq!(erased.recv_timeout(LONG), Ok(Ok(())));
+        wait("the end of the keeper", || keeper.keep(Keep::Maintenance(false)).is_err());
+        assert!(file.load().unwrap().is_none());
     }
 
     #[test]

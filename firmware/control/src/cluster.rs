@@ -40,6 +40,8 @@ pub enum Request {
     AddGroup(NewGroup),
     /// The other box is dead and is to be replaced: forget it, and let a blank one take its place.
     ForgetPeer,
+    /// This box forgets its settings and restarts as a blank one. Mail and accounts stay on the array.
+    FactoryReset,
     /// The LUNs this box sees; answered with [`Reply::Luns`].
     Luns,
     /// The newest decision records, oldest first.

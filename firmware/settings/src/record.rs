@@ -24,7 +24,7 @@ use crc::{CRC_32_ISCSI, Crc};
 use thiserror::Error;
 
 use crate::Settings;
-use crate::ring::TOLD_AT;
+use crate::ring::{Ring, RingPlace, TOLD_AT};
 
 /// Room for one copy, in bytes.
 pub const COPY_BYTES: usize = 65_536;
@@ -130,11 +130,25 @@ impl SettingsFile {
         file.sync_all().map_err(|e| self.device(e))
     }
 
-    /// Forgets everything: the box is as new.
+    /// Forgets everything, decisions and what was told as well: the box is as new. Cut off anywhere, it
+    /// leaves the newest settings or none, never older ones.
     pub fn erase(&self) -> Result<(), RecordError> {
-        let file = OpenOptions::new().write(true).open(&self.path).map_err(|e| self.device(e))?;
-        let zeros = vec![0; COPY_BYTES * COPIES as usize];
-        file.write_all_at(&zeros, 0).and_then(|()| file.sync_all()).map_err(|e| self.device(e))
+        for place in [RingPlace::Own, RingPlace::Peer] {
+            Ring::new(&self.path, place).clear().map_err(|e| self.device(e))?;
+        }
+        let file = OpenOptions::new().read(true).write(true).open(&self.path).map_err(|e| self.device(e))?;
+        for at in [TOLD_AT, 0] {
+            let (copies, _) = self.copies(&file, at)?;
+            let mut slots: Vec<_> =
+                copies.iter().map(|copy| copy.as_ref().map(|it| it.sequence)).enumerate().collect();
+            slots.sort_by_key(|(_, sequence)| *sequence);
+            for (slot, _) in slots {
+                let zeros = [0; COPY_BYTES];
+                file.write_all_at(&zeros, at + (slot * COPY_BYTES) as u64).map_err(|e| self.device(e))?;
+                file.sync_data().map_err(|e| self.device(e))?;
+            }
+        }
+        Ok(())
     }
 
     /// Both copies, and whether anything but zeros is there.
@@ -216,7 +230,7 @@ mod tests {
     fn partition() -> (tempfile::TempDir, SettingsFile) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("system");
-        std::fs::write(&path, vec![0; 1 << 20]).unwrap();
+        std::fs::write(&path, vec![0; 4 << 20]).unwrap();
         (dir, SettingsFile::new(path))
     }
 
@@ -228,16 +242,26 @@ mod tests {
             file.save(&settings(name)).unwrap();
             assert_eq!(file.load().unwrap().unwrap().box_name, name);
         }
+    }
+
+    #[test]
+    fn a_box_that_forgets_is_as_new() {
+        let (_dir, file) = partition();
+        for name in ["one", "two"] {
+            file.save(&settings(name)).unwrap();
+            file.save_told(name.as_bytes()).unwrap();
+        }
+        for place in [RingPlace::Own, RingPlace::Peer] {
+            Ring::new(file.path(), place).put(1, b"a decision").unwrap();
+        }
         file.erase().unwrap();
         assert!(file.load().unwrap().is_none());
+        assert!(std::fs::read(file.path()).unwrap().iter().all(|byte| *byte == 0));
     }
 
     #[test]
     fn what_was_told_lies_beside_the_settings() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("system");
-        std::fs::write(&path, vec![0; 4 << 20]).unwrap();
-        let file = SettingsFile::new(path);
+        let (_dir, file) = partition();
         assert_eq!(file.load_told().unwrap(), None);
         for text in ["one", "two", "three"] {
             file.save_told(text.as_bytes()).unwrap();

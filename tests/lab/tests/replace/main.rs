@@ -75,9 +75,17 @@ fn replace(pair: &Operator, survivor: BoxName, dead: BoxName) {
     power(pair, survivor, true);
     serves(pair, survivor);
 
-    power(pair, dead, false);
-    // A new disk, as written from the image: damaged settings would be no blank box.
-    std::fs::copy(image().join("disk.img"), pair.place().disk(dead)).unwrap();
+    if dead == BoxName::A {
+        // The old box itself is made blank, and joins like any other.
+        let said = pair.command(dead, "factory-reset");
+        assert!(said.contains("--yes"), "{said}");
+        let said = pair.command(dead, "factory-reset --yes --json");
+        assert!(said.contains(r#""done":true"#), "{said}");
+    } else {
+        power(pair, dead, false);
+        // A new disk, as written from the image: damaged settings would be no blank box.
+        std::fs::copy(image().join("disk.img"), pair.place().disk(dead)).unwrap();
+    }
     client::ask_aloud(pair.place(), &Request::Up { boxes: BoxName::ALL.to_vec() }).unwrap();
     assert_eq!(pair.wait_until_whole(), survivor);
 
