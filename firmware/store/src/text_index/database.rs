@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use crate::schema::{meta, set_meta};
-use crate::{StoreError, reserve, schema};
+use crate::{StoreError, schema};
 
 /// Of mail.db: numbers of bodies that are gone and whose tokens shall go too.
 pub(crate) const TABLES: &str = "CREATE TABLE IF NOT EXISTS unwanted_texts (body INTEGER PRIMARY KEY);";
@@ -32,22 +32,44 @@ pub(super) fn path(dir: &Path) -> PathBuf {
     dir.join("text.db")
 }
 
-/// Opens the index to write; makes it anew when it is not this mail database's, damaged, or of another
-/// format.
-pub(super) fn open(dir: &Path, mail: &Connection) -> Result<Connection, StoreError> {
-    let mut opened = try_open(dir, mail);
-    // The log's index needs a little room.
-    if opened.as_ref().is_err_and(|error| !is_damage(error)) && reserve::give_up(dir) {
-        opened = try_open(dir, mail);
+/// What the mail database says of its index, before anybody writes to it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expected {
+    identity: Option<i64>,
+    /// The number that the next body gets.
+    pub(super) next_body: u64,
+}
+
+impl Expected {
+    pub(super) fn read(mail: &Connection) -> Result<Self, StoreError> {
+        let next_body = meta(mail, "next_body")?.unwrap_or(1) as u64;
+        Ok(Self { identity: meta(mail, "text_index")?, next_body })
     }
-    match opened {
-        Ok(Some(database)) => return Ok(database),
-        Ok(None) => {}
-        Err(error) if is_damage(&error) => {
-            tracing::warn!("the full-text index is damaged and made anew: {error}");
-        }
-        Err(error) => return Err(error),
+}
+
+/// Opens the index to write; none where it is not this mail database's, or of another format.
+pub(super) fn open(dir: &Path, expected: Expected) -> Result<Option<Connection>, StoreError> {
+    if !path(dir).exists() {
+        return Ok(None);
     }
+    let database = connect(dir)?;
+    let known: Option<i64> = database
+        .query_row("SELECT 1 FROM sqlite_master WHERE name = 'meta'", [], |row| row.get(0))
+        .optional()?;
+    if known.is_none() || meta(&database, "format")? != Some(FORMAT) {
+        return Ok(None);
+    }
+    let is_its_own = meta(&database, "identity")? == expected.identity;
+    // A mail database from an older copy would use body numbers again that the index knows.
+    if !is_its_own || indexed_below(&database)? > expected.next_body {
+        return Ok(None);
+    }
+    set_up_merging(&database)?;
+    Ok(Some(database))
+}
+
+/// Makes the index anew; `mail` is a connection that writes.
+pub(super) fn make(dir: &Path, mail: &Connection) -> Result<Connection, StoreError> {
     remove(dir)?;
     let database = connect(dir)?;
     database.execute_batch("BEGIN IMMEDIATE")?;
@@ -103,27 +125,6 @@ pub(super) fn indexed_below(database: &Connection) -> Result<u64, StoreError> {
     Ok(meta(database, "indexed_below")?.unwrap_or(1) as u64)
 }
 
-fn try_open(dir: &Path, mail: &Connection) -> Result<Option<Connection>, StoreError> {
-    if !path(dir).exists() {
-        return Ok(None);
-    }
-    let database = connect(dir)?;
-    let known: Option<i64> = database
-        .query_row("SELECT 1 FROM sqlite_master WHERE name = 'meta'", [], |row| row.get(0))
-        .optional()?;
-    if known.is_none() || meta(&database, "format")? != Some(FORMAT) {
-        return Ok(None);
-    }
-    let is_its_own = meta(&database, "identity")? == meta(mail, "text_index")?;
-    // A mail database from an older copy would use body numbers again that the index knows.
-    let next_body = meta(mail, "next_body")?.unwrap_or(1) as u64;
-    if !is_its_own || indexed_below(&database)? > next_body {
-        return Ok(None);
-    }
-    set_up_merging(&database)?;
-    Ok(Some(database))
-}
-
 fn connect(dir: &Path) -> Result<Connection, StoreError> {
     let database = schema::open_writer(&path(dir))?;
     // The index may lose its last moments in a power cut, never its shape: what is missing is read again.
@@ -140,7 +141,7 @@ fn make_tables(database: &Connection) -> Result<(), StoreError> {
 }
 
 /// FTS5 merges by itself only as a last resort; the indexer asks for it in bounded steps. What is set already
-/// is left alone: a takeover waits for this.
+/// is left alone.
 fn set_up_merging(database: &Connection) -> Result<(), StoreError> {
     let options = [("automerge", 0), ("crisismerge", 64), ("usermerge", 8), ("hashsize", COLLECTED_BYTES)];
     for table in ["postings", "grams"] {

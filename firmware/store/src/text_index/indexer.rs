@@ -5,24 +5,28 @@
 //! by reading their bodies. It does one bounded thing at a time, and rests between two pieces of old mail.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use message::{Structure, WIDE, tokens};
 use rusqlite::{Connection, params};
 
-use super::database;
+use super::database::{self, Expected};
 use super::intake::{Call, FOLD_BYTES, FOLD_MESSAGES, Intake};
 use super::vocabulary::Vocabulary;
+use crate::reader::Readers;
 use crate::schema::{self, set_meta};
 use crate::segment::SegmentFiles;
 use crate::{BodyId, BodyRef, StoreError, delivery};
 
 /// How long it waits for work before it looks after the index.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long a store that was just opened is left to those who wait for it, unless much mail comes in.
+/// Searches that read the index at a time.
+const READERS: usize = 2;
+/// How long a store that was just opened is left to those who wait for it, unless much mail comes in or
+/// somebody searches.
 const SETTLING: Duration = Duration::from_millis(1_500);
 /// Pause after a disk that is full.
 const PUT_OFF: Duration = Duration::from_secs(10);
@@ -58,34 +62,90 @@ struct Indexer {
     unmerged: bool,
 }
 
-/// Starts the thread.
-pub(super) fn start(
-    dir: &Path,
-    index: Connection,
-    files: Arc<SegmentFiles>,
-    intake: Arc<Intake>,
-) -> Result<JoinHandle<()>, StoreError> {
-    let mail = schema::open_reader(&dir.join("mail.db"))?;
-    let below = database::indexed_below(&index)?;
-    intake.indexed(below);
-    let mut indexer = Indexer {
-        dir: dir.to_owned(),
-        database: index,
-        mail,
-        files,
-        intake,
-        vocabulary: Vocabulary::default(),
-        below,
-        forgotten: BTreeSet::new(),
-        unmerged: true,
-    };
-    let run = move || indexer.run();
-    Ok(std::thread::Builder::new().name("store-text".to_owned()).spawn(run)?)
+/// The index before it is open. A takeover does not wait for it: reading its log may take longer than all the
+/// rest, and until then searches read the messages.
+pub(super) struct Opening {
+    pub(super) dir: PathBuf,
+    pub(super) expected: Expected,
+    /// The index, where it was missing and has been made.
+    pub(super) made: Option<Connection>,
+    pub(super) files: Arc<SegmentFiles>,
+    pub(super) intake: Arc<Intake>,
+    /// Set once the index is open.
+    pub(super) readers: Arc<OnceLock<Readers>>,
+}
+
+impl Opening {
+    /// Starts the thread.
+    pub(super) fn start(self) -> Result<JoinHandle<()>, StoreError> {
+        Ok(std::thread::Builder::new().name("store-text".to_owned()).spawn(move || self.run())?)
+    }
+
+    fn run(mut self) {
+        self.intake.wait_until_wanted(SETTLING);
+        let mut told = false;
+        while !self.intake.is_closed() {
+            match self.open() {
+                Ok(mut indexer) => return indexer.run(),
+                Err(error) if database::is_damage(&error) => {
+                    tracing::error!("there is no full-text index, searches read every message: {error}");
+                    return self.intake.close();
+                }
+                Err(error) => {
+                    if !told {
+                        tracing::warn!(
+                            "the full-text index cannot be opened, searches read every message until it can: {error}"
+                        );
+                    }
+                    told = true;
+                    self.intake.sleep(PUT_OFF);
+                }
+            }
+        }
+    }
+
+    /// Opens the index; makes it anew where it is damaged or of no use.
+    fn open(&mut self) -> Result<Indexer, StoreError> {
+        let opened = match self.made.take() {
+            Some(made) => Ok(Some(made)),
+            None => database::open(&self.dir, self.expected),
+        };
+        let index = match opened {
+            Ok(Some(index)) => index,
+            Ok(None) => self.make()?,
+            Err(error) if database::is_damage(&error) => {
+                tracing::warn!("the full-text index is damaged and made anew: {error}");
+                self.make()?
+            }
+            Err(error) => return Err(error),
+        };
+        let mail = schema::open_reader(&self.dir.join("mail.db"))?;
+        let below = database::indexed_below(&index)?;
+        self.intake.indexed(below);
+        let dir = self.dir.clone();
+        let readers = Readers::open(READERS, move || database::open_reader(&dir))?;
+        let _ = self.readers.set(readers);
+        Ok(Indexer {
+            dir: self.dir.clone(),
+            database: index,
+            mail,
+            files: Arc::clone(&self.files),
+            intake: Arc::clone(&self.intake),
+            vocabulary: Vocabulary::default(),
+            below,
+            forgotten: BTreeSet::new(),
+            unmerged: true,
+        })
+    }
+
+    /// The mail database learns of the new index by a connection of its own; the writer waits meanwhile.
+    fn make(&self) -> Result<Connection, StoreError> {
+        database::make(&self.dir, &schema::open_writer(&self.dir.join("mail.db"))?)
+    }
 }
 
 impl Indexer {
     fn run(&mut self) {
-        self.intake.wait_until_busy(SETTLING);
         if let Err(error) = self.vocabulary.load(&self.database) {
             tracing::warn!("the words of the full-text index cannot be read: {error}");
         }
@@ -117,7 +177,7 @@ impl Indexer {
         }
         if error.is_disk_full() {
             tracing::warn!("the full-text index waits for space on the disk");
-            self.sleep(PUT_OFF);
+            self.intake.sleep(PUT_OFF);
             return true;
         }
         tracing::error!("the full-text index has failed, searches read every message: {error}");
@@ -168,7 +228,7 @@ impl Indexer {
         self.merge("grams", 8, MERGE_PAGES / 4)?;
         self.keep_log_short()?;
         if read_any {
-            self.sleep(BREATH);
+            self.intake.sleep(BREATH);
         }
         Ok(())
     }
@@ -287,16 +347,6 @@ impl Indexer {
             self.database.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
         }
         Ok(())
-    }
-
-    /// Sleeps, unless the store closes.
-    fn sleep(&self, time: Duration) {
-        let mut left = time;
-        while !left.is_zero() && !self.intake.is_closed() {
-            let nap = left.min(Duration::from_millis(100));
-            std::thread::sleep(nap);
-            left -= nap;
-        }
     }
 }
 

@@ -35,6 +35,8 @@ struct State {
     /// Some bodies have been removed.
     removed: bool,
     rebuild: bool,
+    /// Somebody searches.
+    wanted: bool,
     closed: bool,
     /// Notes of removed bodies that have done their work.
     settled: Vec<i64>,
@@ -134,13 +136,25 @@ impl Intake {
         self.state().closed
     }
 
-    /// Waits until so much has been offered that it should not wait any longer, at most `patience`.
-    pub(super) fn wait_until_busy(&self, patience: Duration) {
+    /// Somebody would use the index, were it open.
+    pub(super) fn ask_to_open(&self) {
+        self.state().wanted = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until somebody searches, or so much has been offered that it should not wait any longer, at most
+    /// `patience`.
+    pub(super) fn wait_until_wanted(&self, patience: Duration) {
         let idle = |state: &mut State| {
             let is_much = state.bytes >= FOLD_BYTES || state.tokens.len() as u64 >= FOLD_MESSAGES;
-            !(is_much || state.rebuild || state.closed)
+            !(is_much || state.wanted || state.rebuild || state.closed)
         };
         drop(self.changed.wait_timeout_while(self.state(), patience, idle));
+    }
+
+    /// Sleeps, unless the store closes.
+    pub(super) fn sleep(&self, time: Duration) {
+        drop(self.changed.wait_timeout_while(self.state(), time, |state| !state.closed));
     }
 
     /// Waits for work, at most `patience`.

@@ -32,7 +32,7 @@ mod lookup;
 mod vocabulary;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use message::{TextPlan, Verdict};
@@ -42,12 +42,13 @@ pub(crate) use audit::audit;
 pub(crate) use database::TABLES;
 pub(crate) use intake::Intake;
 
+use database::Expected;
+use indexer::Opening;
+
 use crate::reader::Readers;
 use crate::segment::SegmentFiles;
 use crate::{BodyId, Store, StoreError};
 
-/// Searches that read the index at a time.
-const READERS: usize = 2;
 /// With fewer bodies than this the bodies themselves are read.
 const BODIES_MIN: usize = 16;
 
@@ -65,22 +66,22 @@ pub struct TextProgress {
 /// The index as the store holds it.
 pub(crate) struct TextIndex {
     intake: Arc<Intake>,
-    readers: Option<Readers>,
+    /// Set once the index is open.
+    readers: Arc<OnceLock<Readers>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl TextIndex {
-    /// Opens the index and starts its thread. `mail` is a connection that writes, before anybody else
-    /// does; `intake` is what the writer has been given. Without a usable index everything else goes on.
+    /// Starts the thread, which opens the index when those have been served who wait for the store; one that
+    /// is missing is made now. `mail` is a connection that writes, before anybody else does; `intake` is what
+    /// the writer has been given. Without a usable index everything else goes on.
     pub fn start(dir: &Path, mail: &Connection, files: &Arc<SegmentFiles>, intake: &Arc<Intake>) -> Self {
-        match Self::try_start(dir, mail, files, intake) {
-            Ok(index) => index,
-            Err(error) => {
-                tracing::error!("there is no full-text index, searches read every message: {error}");
-                intake.close();
-                Self { intake: Arc::clone(intake), readers: None, thread: None }
-            }
-        }
+        let readers = Arc::default();
+        let thread = Self::try_start(dir, mail, files, intake, &readers).inspect_err(|error| {
+            tracing::error!("there is no full-text index, searches read every message: {error}");
+            intake.close();
+        });
+        Self { intake: Arc::clone(intake), readers, thread: thread.ok() }
     }
 
     fn try_start(
@@ -88,19 +89,29 @@ impl TextIndex {
         mail: &Connection,
         files: &Arc<SegmentFiles>,
         intake: &Arc<Intake>,
-    ) -> Result<Self, StoreError> {
-        let writer = database::open(dir, mail)?;
-        let folder = dir.to_owned();
-        let readers = Readers::open(READERS, move || database::open_reader(&folder))?;
-        let next_body = crate::schema::meta(mail, "next_body")?.unwrap_or(1) as u64;
-        intake.committed(next_body);
-        let thread = indexer::start(dir, writer, Arc::clone(files), Arc::clone(intake))?;
-        Ok(Self { intake: Arc::clone(intake), readers: Some(readers), thread: Some(thread) })
+        readers: &Arc<OnceLock<Readers>>,
+    ) -> Result<JoinHandle<()>, StoreError> {
+        let expected = Expected::read(mail)?;
+        intake.committed(expected.next_body);
+        let made = if database::path(dir).exists() { None } else { Some(database::make(dir, mail)?) };
+        Opening {
+            dir: dir.to_owned(),
+            expected,
+            made,
+            files: Arc::clone(files),
+            intake: Arc::clone(intake),
+            readers: Arc::clone(readers),
+        }
+        .start()
     }
 
     fn judge(&self, plans: &[TextPlan], bodies: &[BodyId]) -> Result<Vec<Vec<Verdict>>, StoreError> {
         let all_unknown = || plans.iter().map(|_| vec![Verdict::Look; bodies.len()]).collect();
-        let Some(readers) = self.readers.as_ref().filter(|_| bodies.len() >= BODIES_MIN) else {
+        if bodies.len() < BODIES_MIN {
+            return Ok(all_unknown());
+        }
+        let Some(readers) = self.readers.get() else {
+            self.intake.ask_to_open();
             return Ok(all_unknown());
         };
         match readers.read_moment(|database| lookup::judge(database, &self.intake, plans, bodies)) {
@@ -137,7 +148,7 @@ impl Store {
     pub fn text_progress(&self) -> Result<TextProgress, StoreError> {
         let of = self.text_index().intake.horizon().saturating_sub(1);
         let kept = !self.text_index().intake.is_closed();
-        let Some(readers) = &self.text_index().readers else {
+        let Some(readers) = self.text_index().readers.get() else {
             return Ok(TextProgress { indexed: 0, of, kept });
         };
         let below = readers.read(database::indexed_below)?;

@@ -48,7 +48,7 @@ impl Checkpoints {
         writer: &mut Connection,
         failed: watch::Sender<Option<String>>,
     ) -> Result<Self, StoreError> {
-        let database = schema::open_writer(&dir.join("mail.db"))?;
+        let path = dir.join("mail.db");
         let (wake, wakes) = sync_channel(1);
         let log_pages = Arc::new(AtomicI32::new(0));
         let pages = log_pages.clone();
@@ -58,7 +58,7 @@ impl Checkpoints {
         }))?;
         let turn = Arc::new(Mutex::new(()));
         let turns = turn.clone();
-        let run = move || run(&database, &wakes, &turns, &failed);
+        let run = move || run(&path, &wakes, &turns, &failed);
         let thread = std::thread::Builder::new().name("store-checkpoint".to_owned()).spawn(run)?;
         Ok(Self {
             wake: Some(wake),
@@ -106,21 +106,26 @@ impl Drop for Checkpoints {
     }
 }
 
-fn run(
-    database: &Connection,
-    wakes: &Receiver<()>,
-    turn: &Mutex<()>,
-    failed: &watch::Sender<Option<String>>,
-) {
+/// The connection is opened when it is needed first: a takeover does not wait for it.
+fn run(path: &Path, wakes: &Receiver<()>, turn: &Mutex<()>, failed: &watch::Sender<Option<String>>) {
+    let mut database = None;
     while wakes.recv().is_ok() {
         if failed.borrow().is_some() {
             continue;
         }
-        if let Err(error) = checkpoint(database, turn) {
+        if let Err(error) = fold_back(path, &mut database, turn) {
             tracing::error!("the mail store has failed in a checkpoint: {error}");
             failed.send_replace(Some(error.to_string()));
         }
     }
+}
+
+fn fold_back(path: &Path, database: &mut Option<Connection>, turn: &Mutex<()>) -> Result<bool, StoreError> {
+    let open = match database.take() {
+        Some(open) => open,
+        None => schema::open_writer(path)?,
+    };
+    checkpoint(database.insert(open), turn)
 }
 
 /// Writes zeros behind the log's end, which its reader takes for the end. While nobody else writes to it.
