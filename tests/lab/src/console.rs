@@ -21,6 +21,8 @@ const CTRL_C: u8 = 3;
 const REDRAW_MAX: Duration = Duration::from_secs(2);
 /// An answer at the prompt may take this long.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
+/// A check of everything the store holds, on an emulated core.
+const CHECK_MAX: Duration = Duration::from_mins(4);
 /// The password prompt is there at once, or the console was busy with something else and never saw
 /// the key.
 const PROMPT_MAX: Duration = Duration::from_secs(2);
@@ -130,7 +132,8 @@ impl Console {
 
     /// Gives one command at the prompt, logging in where needed; gives what it printed.
     pub fn command(&self, words: &str) -> Result<String> {
-        self.command_within(words, ANSWER_MAX)
+        let most = if words.starts_with("store check") { CHECK_MAX } else { ANSWER_MAX };
+        self.command_within(words, most)
     }
 
     /// The same for a command that takes long.
