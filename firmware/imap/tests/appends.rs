@@ -105,8 +105,16 @@ async fn nul_bytes_and_raw_utf8_come_back_as_they_went() {
     client.ok("SELECT INBOX").await;
     let binary = client.ok("FETCH 1 (BINARY.PEEK[1] BINARY.SIZE[1])").await.untagged.remove(0);
     assert_eq!(binary, "* 1 FETCH (BINARY[1] ~{8}\r\nx\0y\r\n\0\0\0 BINARY.SIZE[1] 8)");
+    // A literal must not hold NUL (RFC 9051 section 4.3.1): 0x80 stands for it, which is no UTF-8.
+    let text = client.ok("FETCH 1 BODY.PEEK[1]").await.untagged.remove(0);
+    assert_eq!(text, "* 1 FETCH (BODY[1] {8}\r\nx\u{fffd}y\r\n\u{fffd}\u{fffd}\u{fffd})");
     let utf8 = client.ok("FETCH 2 BODY[HEADER]").await.untagged.remove(0);
     assert!(utf8.starts_with("* 2 FETCH (BODY[HEADER] {15}\r\nSubject: ü\r\n\r\n"), "{utf8}");
+
+    let long = format!("Subject: x\r\n\r\n{}", "y\0".repeat(300_000));
+    client.ok(&format!("APPEND INBOX ~{{{}+}}\r\n{long}", long.len())).await;
+    let text = client.ok("FETCH 3 BODY.PEEK[]").await.untagged.remove(0);
+    assert_eq!((text.contains('\0'), text.matches('\u{fffd}').count()), (false, 300_000));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

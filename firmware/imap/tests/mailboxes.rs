@@ -35,6 +35,8 @@ async fn create_list_rename_delete() {
         client.ok("LIST \"\" Entw*").await.untagged,
         ["* LIST (\\HasNoChildren) \"/\" \"Entw&APw-rfe\""]
     );
+    // A wildcard in the place of an encoded character: the rest is matched as it stands.
+    assert_eq!(client.ok("LIST \"\" R&*").await.untagged, ["* LIST (\\HasNoChildren) \"/\" \"R&-D\""]);
     client.ok("RENAME work/2026 work/2027").await;
     assert_eq!(
         client.ok("LIST \"\" work/%/%").await.untagged,

@@ -178,7 +178,9 @@ async fn space_counts_against_the_owner() {
             "* QUOTA \"alice@example.test\" (STORAGE 59 100)".to_owned()
         ]
     );
-    assert_eq!(bob.ok("GETQUOTA \"\"").await.untagged, ["* QUOTA \"\" ()"]);
+    // Nothing of his own is limited.
+    assert!(bob.no("GETQUOTA \"\"").await.tagged.starts_with("NO [NONEXISTENT]"));
+    assert_eq!(bob.ok("GETQUOTAROOT INBOX").await.untagged, ["* QUOTAROOT \"INBOX\""]);
     bob.no("GETQUOTA \"alice@example.test\"").await;
     alice.no("SETQUOTA \"\" (STORAGE 1000)").await;
 }

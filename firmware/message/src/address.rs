@@ -106,7 +106,7 @@ impl Member {
         }
         if let Some(at) = self.at_sign {
             let (local, domain) = self.phrase.split_at(at.min(self.phrase.len()));
-            let (local, domain) = (join(local, false), join(domain, false));
+            let (local, domain) = (join(local, false), join(&domain[..one_name(domain)], false));
             return Some(Address::Mailbox { name: self.comment, route: None, local, domain });
         }
         let local = join(&self.phrase, true);
@@ -128,6 +128,14 @@ fn join(words: &[Word], spaces: bool) -> Vec<u8> {
         out.extend_from_slice(&word.bytes);
     }
     out
+}
+
+/// How many of the words are one domain: blanks stand beside its dots only (RFC 5322 4.4 obs-domain). What
+/// follows is another address whose comma is missing, or rubbish.
+fn one_name(words: &[Word]) -> usize {
+    let dotted = |pair: &[Word]| pair[0].bytes.ends_with(b".") || pair[1].bytes.starts_with(b".");
+    let goes_on = |pair: &&[Word]| !pair[1].spaced || dotted(pair);
+    (1 + words.windows(2).take_while(goes_on).count()).min(words.len())
 }
 
 struct Scan<'a> {
@@ -269,6 +277,9 @@ impl Scan<'_> {
                     if after_at && route.is_none() && !local.is_empty() {
                         local.push(b'@');
                         local.append(&mut domain);
+                    } else if domain.ends_with(b",") {
+                        // The next host of a route.
+                        domain.push(b'@');
                     }
                     after_at = true;
                 }
@@ -344,9 +355,11 @@ mod tests {
         let Address::Mailbox { route, local, domain, .. } = &addresses(b"<@a.b,@c.d:u@e.f>")[0] else {
             panic!("a mailbox");
         };
-        assert_eq!(route.as_deref(), Some(&b"@a.b,c.d"[..]));
+        assert_eq!(route.as_deref(), Some(&b"@a.b,@c.d"[..]));
         assert_eq!((&local[..], &domain[..]), (&b"u"[..], &b"e.f"[..]));
         assert_eq!(addresses(b"<a@b@c.d>"), [mailbox(None, "a@b", "c.d")]);
+        assert_eq!(addresses(b"a@b c@d"), [mailbox(None, "a", "b")]);
+        assert_eq!(addresses(b"a . x @ b .c . d"), [mailbox(None, "a.x", "b.c.d")]);
         assert_eq!(addresses(b"<>"), []);
         assert_eq!(addresses(b",,;"), []);
         // What is folded is read once.

@@ -85,17 +85,26 @@ fn base64(content: &[u8]) -> Vec<u8> {
 }
 
 /// Quoted-printable; in a header word (`word`) line ends and soft breaks do not occur.
+///
+/// Blanks at the end of a line were added on the way and go (RFC 2045 6.7, rule 3); encoded ones stay.
 pub(crate) fn quoted_printable(content: &[u8], word: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(content.len());
+    // Where what was not encoded begins, in `out`.
+    let mut plain_from = 0;
     let mut rest = content;
     while !rest.is_empty() {
-        let run = memchr::memchr(b'=', rest).unwrap_or(rest.len());
+        let run = memchr::memchr2(b'=', b'\n', rest).unwrap_or(rest.len());
         out.extend_from_slice(&rest[..run]);
         rest = &rest[run..];
         match rest {
             [] => {}
+            [b'\n', next @ ..] => {
+                end_line(&mut out, plain_from, word);
+                rest = next;
+            }
             [b'=', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
                 out.push(hex(*high) << 4 | hex(*low));
+                plain_from = out.len();
                 rest = &rest[3..];
             }
             [_, tail @ ..] => {
@@ -103,8 +112,14 @@ pub(crate) fn quoted_printable(content: &[u8], word: bool) -> Vec<u8> {
                 let is_blank = |byte: &&u8| byte.is_ascii_whitespace() && **byte != b'\n';
                 let blanks = tail.iter().take_while(is_blank).count();
                 match tail.get(blanks..) {
-                    Some([b'\n', next @ ..]) if !word => rest = next,
-                    Some([]) | None if !word => rest = &[],
+                    Some([b'\n', next @ ..]) if !word => {
+                        plain_from = out.len();
+                        rest = next;
+                    }
+                    Some([]) | None if !word => {
+                        plain_from = out.len();
+                        rest = &[];
+                    }
                     _ => {
                         out.push(b'=');
                         rest = tail;
@@ -113,7 +128,29 @@ pub(crate) fn quoted_printable(content: &[u8], word: bool) -> Vec<u8> {
             }
         }
     }
+    if !word {
+        trim_blanks(&mut out, plain_from);
+    }
     out
+}
+
+/// Ends a line of `out` as it ended before: LF, or CR LF.
+fn end_line(out: &mut Vec<u8>, plain_from: usize, word: bool) {
+    if !word {
+        let returned = out.len() > plain_from && out.ends_with(b"\r");
+        out.truncate(out.len() - usize::from(returned));
+        trim_blanks(out, plain_from);
+        if returned {
+            out.push(b'\r');
+        }
+    }
+    out.push(b'\n');
+}
+
+fn trim_blanks(out: &mut Vec<u8>, plain_from: usize) {
+    while out.len() > plain_from && matches!(out.last(), Some(b' ' | b'\t')) {
+        out.pop();
+    }
 }
 
 fn hex(digit: u8) -> u8 {
@@ -142,6 +179,8 @@ mod tests {
         let decode = |text: &[u8]| quoted_printable(text, false);
         assert_eq!(decode(b"a= \t\r\nb=\nc="), b"abc");
         assert_eq!(decode(b"a= \tb= =\r\n=\x0c"), b"a= \tb= ");
+        assert_eq!(decode(b"a \t\r\nb \n \r\n=20 \r\nc=20=\r\n d \t"), b"a\r\nb\n\r\n \r\nc  d");
+        assert_eq!(decode(b"a \r\r\n=0D\n"), b"a \r\r\n\r\n");
         assert_eq!(quoted_printable(b"a=\r\nb=", true), b"a=\r\nb=");
         // Long lines of broken marks cost no more than others; squared, this would take hours.
         for mark in ["=", "= ", "=\r", "=3"] {

@@ -74,7 +74,7 @@ pub fn binary(raw: &[u8], structure: &Structure, part: &[u32]) -> Option<Option<
     }
     let part = find(structure, part)?;
     let body = raw.get(part.body.clone())?;
-    if part.kind != PartKind::Leaf {
+    if part.kind == PartKind::Multipart {
         return Some(Some(body.to_vec()));
     }
     let header = raw.get(part.header.clone())?;
@@ -205,6 +205,11 @@ mod tests {
         assert_eq!(binary(MAIL, &structure, &[9]), None);
         let odd = b"Content-Transfer-Encoding: x-none\r\n\r\nhi";
         assert_eq!(binary(odd, &Structure::of(odd), &[1]), Some(None));
+        // Not allowed (RFC 2045 6.4), and sent.
+        let inner = b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
+            Subject: =61\r\n\r\nb=\r\nc";
+        let decoded = binary(inner, &Structure::of(inner), &[1]);
+        assert_eq!(decoded, Some(Some(b"Subject: a\r\n\r\nbc".to_vec())));
     }
 
     #[test]

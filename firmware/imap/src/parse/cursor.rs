@@ -140,7 +140,8 @@ impl<'a> Cursor<'a> {
         Ok(if name.eq_ignore_ascii_case("INBOX") { "INBOX".to_owned() } else { name })
     }
 
-    /// `list-mailbox`: a name that may hold wildcards.
+    /// `list-mailbox`: a name that may hold wildcards. A wildcard may stand where an encoded character would
+    /// go on; what cannot be decoded is matched as it was sent.
     pub fn list_mailbox(&mut self) -> Result<String, Fault> {
         let wire = if matches!(self.peek(), Some(b'"' | b'{')) {
             self.string()?
@@ -151,7 +152,8 @@ impl<'a> Cursor<'a> {
             }
             self.input.slice(start..self.position)
         };
-        self.decode(&wire).ok_or(Fault::Syntax("the mailbox pattern is not modified UTF-7"))
+        let pattern = self.decode(&wire).or_else(|| plain_name(&wire));
+        pattern.ok_or(Fault::Syntax("the mailbox pattern is not modified UTF-7"))
     }
 
     fn decode(&self, wire: &[u8]) -> Option<String> {

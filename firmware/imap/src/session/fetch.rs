@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::Stop;
 use super::plan::Plan;
-use super::render::{Missed, Wanted, Written, render, write_from_view};
+use super::render::{Missed, Wanted, Written, render, write_from_view, write_literal};
 use super::reply::Reply;
 use super::text::CHUNK_BYTES;
 use super::view::Telling;
@@ -179,7 +179,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             match piece {
                 Written::Bytes(bytes) if self.connection.out.is_empty() => self.connection.out = bytes,
                 Written::Bytes(bytes) => self.connection.out.extend_from_slice(&bytes),
-                Written::Text { body, range } => self.write_text(body, range).await?,
+                Written::Text { body, range, binary } => self.write_text(body, range, binary).await?,
             }
             self.connection.flush_when_large().await?;
         }
@@ -187,13 +187,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     /// Writes a long text. Its length is announced already, so a failure can only end the connection.
-    async fn write_text(&mut self, body: BodyRef, range: Range<u64>) -> Result<(), Stop> {
+    async fn write_text(&mut self, body: BodyRef, range: Range<u64>, binary: bool) -> Result<(), Stop> {
         let mut start = range.start;
         while start < range.end {
             let end = range.end.min(start + CHUNK_BYTES);
             match read_long(&self.context.store, move |store| store.read_range(&body, start..end)).await {
                 Ok(chunk) if chunk.len() as u64 == end - start => {
-                    self.connection.out.extend_from_slice(&chunk);
+                    write_literal(&mut self.connection.out, &chunk, binary);
                 }
                 Ok(_) => return Err(Stop::Gone),
                 Err(error) => {

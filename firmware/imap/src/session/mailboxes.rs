@@ -60,13 +60,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 .find_with(account, &mailbox, Rights::READ)
                 .and_then(|(found, _)| self.status(&found, &items))
                 .map(|()| Reply::ok("that is all")),
-            Command::GetQuota(root) if root.is_empty() => {
-                self.quota(account, "").map(|()| Reply::ok("that is all"))
-            }
+            Command::GetQuota(root) if root.is_empty() => self.quota(account),
             Command::GetQuota(_) => Ok(Reply::no("[NONEXISTENT] there is no such quota root")),
-            Command::GetQuotaRoot(mailbox) => {
-                self.quota_root(account, &mailbox).map(|()| Reply::ok("that is all"))
-            }
+            Command::GetQuotaRoot(mailbox) => self.quota_root(account, &mailbox),
             Command::SetQuota => Ok(Reply::no("[NOPERM] only the administrator changes quotas")),
             Command::Notify(request) => self.set_notify(account, request),
             Command::Acl { mailbox, command } => self.acl(account, &mailbox, command).await,

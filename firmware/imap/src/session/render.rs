@@ -29,6 +29,8 @@ pub(super) enum Written {
     Text {
         body: BodyRef,
         range: Range<u64>,
+        /// Announced as a literal8, which may hold NUL.
+        binary: bool,
     },
 }
 
@@ -79,6 +81,19 @@ fn end(out: &mut Vec<u8>, plan: &Plan, message: &Wanted, keywords: &[String]) {
         let _ = write!(out, " MODSEQ ({})", message.entry.modseq);
     }
     out.extend_from_slice(b")\r\n");
+}
+
+/// Writes the content of a literal. NUL is only for literal8 (RFC 3516 section 4.2, RFC 9051 section 4.3.1);
+/// elsewhere 0x80 stands for it, as with [`write_string`].
+pub(super) fn write_literal(out: &mut Vec<u8>, bytes: &[u8], binary: bool) {
+    let from = out.len();
+    out.extend_from_slice(bytes);
+    if binary || memchr::memchr(0, bytes).is_none() {
+        return;
+    }
+    for byte in out.iter_mut().skip(from).filter(|byte| **byte == 0) {
+        *byte = 0x80;
+    }
 }
 
 /// Writes what the view knows of a message; false for other items.
@@ -248,17 +263,17 @@ fn write_message(
                 match found {
                     Text::Missing => out.extend_from_slice(b"NIL"),
                     Text::Here(bytes) => {
-                        // NUL is only for literal8 (RFC 3516 section 4.2).
                         let binary = matches!(text, FetchItem::Binary { .. });
                         let tilde = if binary && memchr::memchr(0, &bytes).is_some() { "~" } else { "" };
                         let _ = write!(out, "{tilde}{{{}}}\r\n", bytes.len());
-                        out.extend_from_slice(&bytes);
+                        write_literal(out, &bytes, binary);
                     }
                     Text::Long(range) => {
-                        let tilde = if matches!(text, FetchItem::Binary { .. }) { "~" } else { "" };
+                        let binary = matches!(text, FetchItem::Binary { .. });
+                        let tilde = if binary { "~" } else { "" };
                         let _ = write!(out, "{tilde}{{{}}}\r\n", range.end - range.start);
                         pieces.push(Written::Bytes(std::mem::take(out)));
-                        pieces.push(Written::Text { body: row.body, range });
+                        pieces.push(Written::Text { body: row.body, range, binary });
                     }
                     Text::UnknownEncoding => return Err(Unwritten::Encoding),
                 }
