@@ -172,6 +172,10 @@ const fn mail_of(group: &'static control::GroupPlace) -> Service {
     }
 }
 
+/// The service that has those on demand started and stopped. Only it holds the proof they work under, so that
+/// they end with it.
+pub const ORDERS_OTHERS: &str = "cluster";
+
 /// The order of an orderly end. The cluster service goes first, because it releases what the others
 /// stand on, and asks init to stop `mail` while it does.
 pub const STOP_ORDER: [&str; 5] = ["cluster", "mail", "mail-2", "rehearsal", "panel"];

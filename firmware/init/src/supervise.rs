@@ -15,7 +15,7 @@ use crate::boot::Boot;
 use crate::child::Running;
 use crate::log::Log;
 use crate::power::{self, End};
-use crate::services::{TABLE, Wanted};
+use crate::services::{ORDERS_OTHERS, TABLE, Wanted};
 use crate::shutdown::Shutdown;
 use crate::socket::{Answer, Socket};
 use crate::supervised::{Manner, Supervised, describe};
@@ -234,15 +234,28 @@ impl Init {
             }
             self.hear_services();
             let ended = |service: &&mut Supervised| service.running.as_ref().is_some_and(|r| r.pid == pid);
-            let line = self.services.iter_mut().find(ended).map(|service| {
+            let ended = self.services.iter_mut().find(ended).map(|service| {
                 let words = service.running.as_mut().and_then(Running::last_words);
                 let words = words.map_or_else(String::new, |words| format!("; its last words: {words}"));
                 let how = service.cause_of(&describe(status));
-                service.ended(now, &how) + &words
+                (service.service.name, service.ended(now, &how) + &words)
             });
-            if let Some(line) = line {
+            if let Some((name, line)) = ended {
                 self.note("init", &line);
+                self.end_ordered_by(name, now);
             }
+        }
+    }
+
+    /// What a service had started is killed when it ends: nobody holds a proof for it any more, and whoever
+    /// comes next need not wait for it.
+    fn end_ordered_by(&mut self, name: &str, now: Instant) {
+        if name != ORDERS_OTHERS || self.shutdown.is_some() {
+            return;
+        }
+        let on_demand = |service: &&mut Supervised| service.service.wanted == Wanted::OnDemand;
+        for service in self.services.iter_mut().filter(on_demand) {
+            service.stop(now, Manner::AtOnce);
         }
     }
 

@@ -57,6 +57,12 @@ const OTHERS: &[(&str, char)] = &[
     ("zwj", '\u{200D}'),
 ];
 
+/// What a reader sees of an HTML text: without its head, where the title is.
+pub(crate) fn shown(html: &str) -> String {
+    let body = ["</head", "<body", "</title"].iter().map(|mark| after_ignoring_case(html, mark));
+    without_marks(body.into_iter().find(|body| !body.is_empty()).unwrap_or(html))
+}
+
 /// HTML as text: tags, comments, scripts and styles go; entities become letters. A tag that only dresses
 /// the text leaves nothing behind, any other one a blank.
 pub(crate) fn without_marks(html: &str) -> String {

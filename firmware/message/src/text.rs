@@ -1,6 +1,6 @@
 //! Text for people and for search: text parts, file names, previews.
 
-use crate::html::without_marks;
+use crate::html::{shown, without_marks};
 use crate::mime::{ContentType, decoded_parameter, parameterised};
 use crate::{Decoded, PREVIEW_CHARS_MAX, Part, PartKind, Structure, decode_body, decode_charset, field};
 
@@ -25,7 +25,8 @@ pub fn preview(raw: &[u8], structure: &Structure) -> String {
         }
     }
     let Some((part, header, content_type)) = best else { return String::new() };
-    let text = part_text(raw, part, header, &content_type, PREVIEW_SOURCE_BYTES_MAX);
+    let text = decoded_text(raw, part, header, &content_type, PREVIEW_SOURCE_BYTES_MAX);
+    let text = if is_html(&content_type) { shown(&text) } else { text };
     let mut out = String::new();
     for word in text
         .split(|letter: char| letter.is_whitespace() || letter.is_control())
@@ -55,12 +56,27 @@ pub(crate) fn part_text(
     content_type: &ContentType,
     source_max: usize,
 ) -> String {
+    let text = decoded_text(raw, part, header, content_type, source_max);
+    if is_html(content_type) { without_marks(&text) } else { text }
+}
+
+fn is_html(content_type: &ContentType) -> bool {
+    content_type.subtype.eq_ignore_ascii_case(b"html")
+}
+
+/// The same with its HTML marks.
+fn decoded_text(
+    raw: &[u8],
+    part: &Part,
+    header: &[u8],
+    content_type: &ContentType,
+    source_max: usize,
+) -> String {
     let body = raw.get(part.body.clone()).unwrap_or_default();
     let body = &body[..body.len().min(source_max)];
     let encoding = parameterised(field::first(header, b"Content-Transfer-Encoding").unwrap_or_default());
     let Decoded::Bytes(bytes) = decode_body(body, &encoding.value) else { return String::new() };
-    let text = decode_charset(&bytes, content_type.raw_parameter(b"charset").unwrap_or_default());
-    if content_type.subtype.eq_ignore_ascii_case(b"html") { without_marks(&text) } else { text }
+    decode_charset(&bytes, content_type.raw_parameter(b"charset").unwrap_or_default())
 }
 
 /// The name of the file a part is to be saved as.
@@ -85,6 +101,10 @@ mod tests {
             b"Content-Type: multipart/alternative; boundary=x\r\n\r\n--x\r\nContent-Type: text/html\r\n\r\n\
             <b>no</b>\r\n--x\r\n\r\nyes   it\r\n is\r\n--x--";
         assert_eq!(preview(raw, &Structure::of(raw)), "yes it is");
+        let html =
+            b"Content-Type: text/html\r\n\r\n<html><HEAD><title>News 7</title><style>p{}</style></HEAD>\
+            <body class=x>Dear <b>A</b>";
+        assert_eq!(preview(html, &Structure::of(html)), "Dear A");
         let long = "word ".repeat(1_000);
         let raw = format!("\r\n{long}");
         let text = preview(raw.as_bytes(), &Structure::of(raw.as_bytes()));
