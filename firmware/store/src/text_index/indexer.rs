@@ -325,6 +325,7 @@ impl Indexer {
     fn finish(&mut self) -> Result<(), StoreError> {
         let log: i64 = self.database.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1))?;
         if log >= LOG_PAGES_LEFT {
+            self.database.busy_timeout(Duration::ZERO)?;
             self.database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         }
         Ok(())

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode};
@@ -146,8 +147,10 @@ pub(super) fn extend_log(dir: &Path) -> std::io::Result<()> {
     log.sync_data()
 }
 
-/// At the end: all of it, and an empty log. What fails is done at the next start.
+/// At the end: all of it, and an empty log. What fails is done at the next start. Whoever still reads, as a
+/// check of the whole store does for minutes, is not waited for.
 pub(super) fn fold_log(database: &Connection) {
+    let _ = database.busy_timeout(Duration::ZERO);
     let busy = database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
     if busy != Ok(0) {
         tracing::warn!("the log of the mail database was not folded back: {busy:?}");
