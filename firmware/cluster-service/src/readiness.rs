@@ -25,6 +25,8 @@ use crate::teller::News;
 const REHEARSE_EVERY: Duration = Duration::from_secs(10);
 /// Between two rehearsals of the mail service, which cost some of the processor.
 const MAIL_EVERY: Duration = Duration::from_mins(30);
+/// Before the first, so that it takes nothing from a take with which a start ends.
+const SETTLING: Duration = Duration::from_secs(3);
 /// Memory the mail service needs at least, in KiB.
 const MEMORY_MIN_KIB: u64 = 96 * 1024;
 /// A reservation that was read longer ago than this says nothing, in milliseconds.
@@ -48,6 +50,7 @@ pub fn start(system: &Path, inputs: &Sender<Input>) -> io::Result<()> {
     let (system, inputs) = (system.to_owned(), inputs.clone());
     thread::Builder::new().name("rehearsal".to_owned()).spawn(move || {
         let (mut mail, mut started) = (Ok(()), None::<Instant>);
+        thread::sleep(SETTLING);
         loop {
             let due = started.is_none_or(|at| at.elapsed() >= MAIL_EVERY) || mail.is_err();
             // Who serves shows every two seconds that it can.

@@ -43,6 +43,8 @@ pub fn start(
         ear,
         slots: None,
         device: None,
+        tried: None,
+        answers: false,
         next_open: Instant::now(),
         failures: 0,
         fault: None,
@@ -51,7 +53,8 @@ pub fn start(
         held_at: None,
     };
     thread::Builder::new().name("slots".to_owned()).spawn(move || {
-        let mut next_look = Instant::now();
+        // The paths are being looked for meanwhile.
+        let mut next_look = Instant::now() + look_every;
         loop {
             match outgoing.recv_timeout(next_look.saturating_duration_since(Instant::now())) {
                 Ok((_, (waiting, proof))) => place.write(waiting, &proof),
@@ -77,7 +80,11 @@ struct Place {
     slots: Option<Slots>,
     /// The path in use.
     device: Option<PathBuf>,
+    /// What was last tried to be opened, and when the same may be tried again.
+    tried: Option<PathBuf>,
     next_open: Instant,
+    /// Whether the last look succeeded.
+    answers: bool,
     failures: u32,
     fault: Option<String>,
     /// Since when no look at the slots succeeded.
@@ -126,6 +133,8 @@ impl Place {
         };
         if std::mem::take(&mut self.failures) > 0 {
             info!("the array answers again");
+        }
+        if !std::mem::replace(&mut self.answers, true) {
             self.ear.tell(Event::PathReturned);
         }
         self.fault = None;
@@ -151,22 +160,26 @@ impl Place {
             // Another path is taken before this one costs a look.
             (self.slots, self.device) = (None, None);
         }
-        if self.slots.is_none() && Instant::now() >= self.next_open {
-            let best = self.paths.to_try().into_iter().next();
-            let opened = match &best {
-                Some(lun) => Slots::open(&lun.device).map_err(|error| error.to_string()),
-                None => Err("no path to the array works; check host card, cable and array".to_owned()),
-            };
-            if opened.is_err() {
-                self.next_open = Instant::now() + RETRY_EVERY;
-            }
-            self.device = best.map(|lun| lun.device);
-            match opened {
-                Ok(slots) => self.slots = Some(slots),
-                Err(fault) => self.failed(fault),
+        if self.slots.is_none() {
+            let best = self.paths.to_try().into_iter().next().map(|lun| lun.device);
+            // A path that was not there at the last try is tried at once, the same one after a while.
+            if best != self.tried || Instant::now() >= self.next_open {
+                self.open_over(best);
             }
         }
         self.slots.as_mut()
+    }
+
+    fn open_over(&mut self, best: Option<PathBuf>) {
+        self.tried.clone_from(&best);
+        let opened = match &best {
+            Some(device) => Slots::open(device).map_err(|error| error.to_string()),
+            None => Err("no path to the array works; check host card, cable and array".to_owned()),
+        };
+        match opened {
+            Ok(slots) => (self.slots, self.device) = (Some(slots), best),
+            Err(fault) => self.failed(fault),
+        }
     }
 
     /// A box whose reservation is fine, but that cannot read or write the array, should not have the
@@ -192,7 +205,7 @@ impl Place {
     fn failed(&mut self, fault: String) {
         self.fault = Some(fault);
         (self.slots, self.device) = (None, None);
-        // With another path the next look is made at once, with the same one after a while.
+        self.answers = false;
         self.next_open = Instant::now() + RETRY_EVERY;
         self.failures = self.failures.saturating_add(1);
         if self.failures.is_multiple_of(RESCAN_AFTER) {

@@ -56,7 +56,8 @@ pub enum Event {
         /// Whether there is one.
         up: bool,
     },
-    /// A path to the array came back and may not be registered any more.
+    /// A path to the array came, or came back and may not be registered any more: the reservation is read
+    /// over it at once.
     PathReturned,
     /// The array refused a write of this box for its reservation (EBADE).
     WriteFenced,

@@ -185,7 +185,7 @@ impl Host {
             path_until: 0,
             ills: Ills::default(),
             tear_slot: false,
-            looked_in_vain: false,
+            looked_in_vain: true,
             ownership: 0,
             mounted: None,
             damaged: false,
@@ -256,7 +256,7 @@ impl Host {
         self.life += 1;
         self.core = Some(core);
         self.link = Some(link);
-        self.looked_in_vain = false;
+        self.looked_in_vain = true;
         self.gave_back = false;
     }
 

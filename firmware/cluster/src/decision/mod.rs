@@ -161,7 +161,10 @@ impl Core {
             Event::MailProbe { well } => self.take_mail_probe(well),
             Event::MailIll { why, given_up } => self.take_mail_ill(why, given_up),
             Event::PublicLink { up } => self.take_public_link(up),
-            Event::PathReturned => self.lease.wants_repair |= self.lease.in_force.is_some(),
+            Event::PathReturned => {
+                self.lease.wants_repair |= self.lease.in_force.is_some();
+                self.array.due = now;
+            }
             Event::WriteFenced => self.take_write_fenced(out),
             Event::Command { id, command } => self.take_command(id, command, out),
         }
