@@ -136,12 +136,14 @@ impl Noticeboard {
     /// Alarms that follow from what the core of the first group sees.
     pub fn watch(&mut self, core: &Core, now: Time) {
         let paired = self.is_paired();
+        // What a box that has just started did not hear says nothing yet.
+        let expected = paired && core.has_listened();
         let (_, alive) = core.peer();
         for (medium, code, text) in CABLE_ALARMS {
             let (_, fresh) = core.medium(medium);
-            self.set_alarm(code, (paired && !fresh).then(|| text.to_owned()), now);
+            self.set_alarm(code, (expected && !fresh).then(|| text.to_owned()), now);
         }
-        let silent = (paired && !alive).then(|| {
+        let silent = (expected && !alive).then(|| {
             let peer = self.name(self.node.peer());
             format!("{peer} is not heard on any medium; see to its power, then to its cables")
         });
@@ -157,7 +159,7 @@ impl Noticeboard {
         let (view, number) = (core.view(), core.config().group);
         let (_, alive) = core.peer();
         let (_, fresh) = core.medium(Medium::Array);
-        let unseen = self.is_paired() && view.role == Role::Standby && alive && !fresh;
+        let unseen = self.is_paired() && core.has_listened() && view.role == Role::Standby && alive && !fresh;
         let text = "the other box's beats on the array are not seen; check the host channels";
         self.set_alarm_of(number, "array_lost", unseen.then(|| text.to_owned()), now);
         let unable = match view.ability {

@@ -137,6 +137,11 @@ impl Evidence {
         self.medium(medium).at.is_some_and(|at| now.since_ms(at) < dead_time_ms)
     }
 
+    /// Whether this box has listened for the dead time, so that what it did not hear means something.
+    pub fn has_listened(&self, now: Time, dead_time_ms: u64) -> bool {
+        now.since_ms(self.listening_since) >= dead_time_ms
+    }
+
     /// Whether the other box is silent on all media: both cables, and the slot.
     pub fn is_silent(&self, now: Time, dead_time_ms: u64) -> bool {
         Medium::ALL.into_iter().all(|medium| self.is_silent_on(medium, now, dead_time_ms))

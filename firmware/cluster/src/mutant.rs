@@ -27,6 +27,8 @@ pub enum Mutant {
     DeadTimeHalved,
     /// What was silent while this box itself stood still counts as silence.
     DeafnessForgotten,
+    /// What was read of the array before this box stood still counts afterwards.
+    OldReadingBelieved,
     /// A take uses the epoch of the former owner once more.
     EpochNotRaised,
     /// Earlier owners' registrations are no obstacle to a proof.
@@ -56,7 +58,7 @@ pub enum Mutant {
 impl Mutant {
     /// All of them.
     #[cfg(feature = "checking")]
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::ProofUnchecked,
         Self::ProofNeverExpires,
         Self::LapseIgnored,
@@ -64,6 +66,7 @@ impl Mutant {
         Self::OneMediumIsEnough,
         Self::DeadTimeHalved,
         Self::DeafnessForgotten,
+        Self::OldReadingBelieved,
         Self::EpochNotRaised,
         Self::EarlierOwnersIgnored,
         Self::AnnouncedFirst,

@@ -4,7 +4,7 @@ use cluster::Mutant;
 use sim::{Setting, run_many};
 
 /// Runs spent on one mutant.
-const SEEDS_MAX: u64 = 1_500;
+const SEEDS_MAX: u64 = 6_000;
 const AT_A_TIME: u64 = 100;
 
 /// What heals here before it shows; `tests/proof` shows that it sees it.

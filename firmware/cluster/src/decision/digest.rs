@@ -146,6 +146,7 @@ impl Core {
             ownerless_since,
             forgotten_since,
             offered_since,
+            stood_still_at,
             peer_well_since,
             tidied,
             runs: _,
@@ -169,6 +170,7 @@ impl Core {
             ownerless_since,
             forgotten_since,
             offered_since,
+            stood_still_at,
             peer_well_since,
         ] {
             digest.maybe(*at);

@@ -63,6 +63,8 @@ pub struct Core {
     forgotten_since: Option<Time>,
     /// Since when the other box has offered what it has.
     offered_since: Option<Time>,
+    /// When this box last stood still, until reservation and slots have been read since.
+    stood_still_at: Option<Time>,
     peer_well_since: Option<Time>,
     /// The last left-over registration this box tried to take back.
     tidied: Option<Key>,
@@ -128,6 +130,7 @@ impl Core {
             ownerless_since: None,
             forgotten_since: None,
             offered_since: None,
+            stood_still_at: None,
             peer_well_since: None,
             tidied: None,
             runs: 0,
@@ -147,6 +150,11 @@ impl Core {
         let stood_still = now.since_ms(self.now) >= self.config.dead_time_ms / 2;
         if stood_still && !self.lacks(Mutant::DeafnessForgotten) {
             self.evidence.deaf_until(now);
+        }
+        // Nor is what it read before, or what waited for it on a cable, how things are now.
+        if stood_still && !self.lacks(Mutant::OldReadingBelieved) {
+            self.stood_still_at = Some(now);
+            self.array.due = now;
         }
         self.now = self.now.max(now);
         self.check_lease(out);
@@ -175,6 +183,7 @@ impl Core {
     fn proceed(&mut self, out: &mut Vec<Action>) {
         self.check_lease(out);
         self.watch_peer();
+        self.stood_still_at = self.stood_still_at.filter(|_| self.array_is_unread());
         match self.state {
             State::Watching => self.watch(out),
             State::Taking(_) => self.pursue_take(out),

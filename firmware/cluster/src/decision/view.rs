@@ -70,6 +70,11 @@ impl Core {
         (self.evidence.medium(medium), fresh)
     }
 
+    /// Whether this box has listened for long enough that silence means something.
+    pub fn has_listened(&self) -> bool {
+        self.evidence.has_listened(self.now, self.config.dead_time_ms)
+    }
+
     /// What the other box said last, and whether it is alive.
     pub fn peer(&self) -> (Option<&Beat>, bool) {
         (self.evidence.newest(), self.evidence.alive(self.now, self.config.dead_time_ms).is_some())

@@ -3,7 +3,7 @@
 use super::{Core, State};
 use crate::mutant::Mutant;
 use crate::situation::{Choice, PeerSeen, Reserved, Situation, Stay};
-use crate::{Action, Decided, Key, Order, Role, Step};
+use crate::{Action, Decided, Key, Order, Role, Step, Time};
 
 impl Core {
     pub(super) fn watch(&mut self, out: &mut Vec<Action>) {
@@ -60,7 +60,7 @@ impl Core {
             me: self.config.node,
             ability: self.ability(),
             peer: self.peer_seen(),
-            reservation: if self.offer_is_unread() { Reserved::Unread } else { self.reserved() },
+            reservation: if self.array_is_unread() { Reserved::Unread } else { self.reserved() },
             last_owner: self.last_owner,
             preferred: self.preference.owner,
             fail_back: self.preference.fail_back,
@@ -77,11 +77,17 @@ impl Core {
         }
     }
 
-    /// Whether the reservation was not read since the other box began to offer the group. Its array may
-    /// be gone for this box just as well; only an answer from after that shows that it is not.
-    fn offer_is_unread(&self) -> bool {
+    /// Whether what was read of the array is too old to act on. Since the other box began to offer the group
+    /// the reservation must have been read: its array may be gone for this box just as well. Since this box
+    /// stood still the slots as well, which know an epoch that nothing else tells of any more.
+    pub(super) fn array_is_unread(&self) -> bool {
         let read_at = self.array.last.as_ref().map(|reading| reading.started);
-        self.offered_since.is_some_and(|offered| read_at.is_none_or(|at| at < offered))
+        let slots_read_at = self.evidence.slots_read_at();
+        let is_before = |read_at: Option<Time>, since| read_at.is_none_or(|at| at < since);
+        self.offered_since.is_some_and(|since| is_before(read_at, since))
+            || self
+                .stood_still_at
+                .is_some_and(|since| is_before(read_at, since) || is_before(slots_read_at, since))
     }
 
     /// The other box as seen from here.
