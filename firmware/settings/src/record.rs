@@ -137,13 +137,13 @@ impl SettingsFile {
             Ring::new(&self.path, place).clear().map_err(|e| self.device(e))?;
         }
         let file = OpenOptions::new().read(true).write(true).open(&self.path).map_err(|e| self.device(e))?;
+        let zeros = vec![0; COPY_BYTES];
         for at in [TOLD_AT, 0] {
             let (copies, _) = self.copies(&file, at)?;
             let mut slots: Vec<_> =
                 copies.iter().map(|copy| copy.as_ref().map(|it| it.sequence)).enumerate().collect();
             slots.sort_by_key(|(_, sequence)| *sequence);
             for (slot, _) in slots {
-                let zeros = [0; COPY_BYTES];
                 file.write_all_at(&zeros, at + (slot * COPY_BYTES) as u64).map_err(|e| self.device(e))?;
                 file.sync_data().map_err(|e| self.device(e))?;
             }

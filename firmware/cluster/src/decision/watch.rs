@@ -55,7 +55,7 @@ impl Core {
 
     /// Everything a decision rests on, now.
     pub(super) fn situation(&self) -> Situation {
-        let ms = |since: Option<crate::Time>| since.map_or(0, |at| self.now.since_ms(at));
+        let ms = |since: Option<Time>| since.map_or(0, |at| self.now.since_ms(at));
         Situation {
             me: self.config.node,
             ability: self.ability(),
