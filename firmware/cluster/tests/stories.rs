@@ -93,8 +93,14 @@ impl Scene {
     }
 
     fn hear(&mut self, role: Role, ability: Ability, hand_over: HandOver, claim: u32) {
+        let beat = self.beat(role, ability, hand_over, claim);
+        self.tell(Event::Heard { medium: Medium::Serial, beat });
+    }
+
+    /// The next beat of the other box.
+    fn beat(&mut self, role: Role, ability: Ability, hand_over: HandOver, claim: u32) -> Beat {
         self.beats += 1;
-        let beat = Beat {
+        Beat {
             group: 0,
             node: Node::B,
             boot: 99,
@@ -106,8 +112,7 @@ impl Scene {
             hand_over,
             public_up: true,
             preference: Preference::default(),
-        };
-        self.tell(Event::Heard { medium: Medium::Serial, beat });
+        }
     }
 
     /// A box that came up alone and serves.
@@ -184,6 +189,24 @@ fn a_thawed_owner_stops_before_anything_else_and_resets_when_it_reads_who_holds(
     assert_eq!(scene.wanted.first(), Some(&Action::Suspend));
     assert!(scene.wants(|a| matches!(a, Action::Reset { .. })));
     assert!(scene.steps().is_empty());
+}
+
+#[test]
+fn a_standby_that_stood_still_reads_the_array_before_it_believes_what_waited_for_it() {
+    let mut scene = Scene::new();
+    scene.hear(Role::Active, Ability::Ready, HandOver::None, 4);
+    scene.holder = Some(Key::new(Node::B, PAIR, 4).encode());
+    scene.pass(500);
+    assert_eq!(scene.core.role(), Role::Standby);
+    // Meanwhile the other box ends its ownership, has another one, and ends that.
+    (scene.now, scene.holder, scene.array_answers) = (scene.now + 3_000, None, false);
+    scene.hear(Role::Standby, Ability::Ready, HandOver::Granted, 4);
+    assert_eq!(scene.core.role(), Role::Standby);
+    scene.array_answers = true;
+    let slot = scene.beat(Role::Standby, Ability::Ready, HandOver::None, 5);
+    scene.tell(Event::SlotsRead { started: Time(scene.now), own: None, peer: Some(slot) });
+    scene.pass(6_000);
+    assert_eq!((scene.core.role(), scene.core.view().epoch), (Role::Active, 6));
 }
 
 #[test]

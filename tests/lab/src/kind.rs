@@ -212,7 +212,9 @@ impl Kind {
             | Self::UnreadableArray
             | Self::ReadOnlyArray => Outcome::Moves,
             Self::PowerButton | Self::SwitchOver => Outcome::HandsOver,
-            Self::KillMail | Self::ExhaustMail => Outcome::RestartsOnTheSpot,
+            Self::KillMail | Self::ExhaustMail | Self::KillCluster | Self::ExhaustCluster => {
+                Outcome::RestartsOnTheSpot
+            }
             Self::CutSerial
             | Self::GarbageSerial
             | Self::ConsoleSerial
@@ -228,9 +230,7 @@ impl Kind {
             Self::Reset
             | Self::HangMail
             | Self::WrongMail
-            | Self::KillCluster
             | Self::HangCluster
-            | Self::ExhaustCluster
             | Self::SlowArray
             | Self::ArrayForgets => Outcome::Serves,
             Self::AddressTaken | Self::ReadOnlyLun | Self::StrangerSteals => Outcome::NeedsHealing,

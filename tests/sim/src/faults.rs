@@ -148,7 +148,9 @@ impl World {
     /// while it keeps a box out that does not know it yet, standing still or cut off. Arrays that
     /// remember (APTPL) do not have this gap.
     fn may_forget(&self) -> bool {
-        let newest = self.array.written_by;
+        // Locked out before the later owner has written anything.
+        let won = self.hosts.iter().map(|host| host.ownership).max();
+        let newest = won.unwrap_or_default().max(self.array.written_by);
         let kept_out = |host: &Host| host.mounted.is_some_and(|ownership| ownership < newest);
         !self.hosts.iter().any(|host| host.frozen_until.is_some() || kept_out(host))
     }
