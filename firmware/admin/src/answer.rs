@@ -19,6 +19,7 @@ use crate::queue;
 use crate::status;
 use crate::table::{Table, printable, span};
 use crate::text::{self, Text};
+use crate::words::Moment;
 
 /// What a command found out.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +67,8 @@ pub enum Answer {
     Operation(Operation),
     /// The boxes' management controllers.
     Fence(Vec<Shown>),
+    /// What the clock says.
+    Clock(Moment),
 }
 
 impl Answer {
@@ -99,6 +102,9 @@ impl Answer {
             }
             Self::Operation(operation) => line(operation),
             Self::Fence(controllers) => line(controllers),
+            Self::Clock(Moment { unix_ms }) => {
+                json!({ "unix_ms": unix_ms, "utc": alarm::rfc3339(*unix_ms) }).to_string()
+            }
         }
     }
 
@@ -143,6 +149,7 @@ impl Answer {
             }
             Self::Operation(operation) => operation_lines(operation, language),
             Self::Fence(controllers) => fence::table(controllers, language),
+            Self::Clock(Moment { unix_ms }) => alarm::rfc3339(*unix_ms) + "\n",
         }
     }
 }

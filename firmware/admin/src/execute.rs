@@ -1,7 +1,7 @@
 //! Carries a command out over the control sockets.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use control::cluster::{self, Role};
 use control::directory::{GroupChange, Page, ROWS_MAX, Reply, Request, UserChange};
@@ -14,7 +14,9 @@ use crate::failure::Failure;
 use crate::queue::Queue;
 use crate::telling_words::{self, Alarm};
 use crate::which_group;
-use crate::words::{Command, Drill, Line, Peer, Power, Receiving, ServiceGroup, Smarthost, Store, Switch};
+use crate::words::{
+    Clock, Command, Drill, Line, Peer, Power, Receiving, ServiceGroup, Smarthost, Store, Switch,
+};
 
 /// What a question may take.
 pub const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -136,6 +138,10 @@ pub fn execute(line: Line, password: Option<String>, sockets: &Sockets) -> Resul
         }
         Command::Power(Power::Rolling) => {
             ask_cluster(sockets, &cluster::Request::Telling(telling::Request::RollingRestart))
+        }
+        Command::Clock(Clock::Show) => Ok(Answer::Clock(SystemTime::now().into())),
+        Command::Clock(Clock::Set { time }) => {
+            ask_init(sockets, &init::Request::SetClock { unix_ms: time.unix_ms })
         }
         Command::Power(Power::Off) => ask_init(sockets, &init::Request::PowerOff),
         Command::Power(Power::Restart) => ask_init(sockets, &init::Request::Restart),
@@ -319,7 +325,10 @@ fn ask_init(sockets: &Sockets, request: &init::Request) -> Result<Answer, Failur
         (init::Reply::Log(lines), init::Request::Log { .. }) => Ok(Answer::Log(lines)),
         (
             init::Reply::Done,
-            init::Request::PowerOff | init::Request::Restart | init::Request::Drill { .. },
+            init::Request::PowerOff
+            | init::Request::Restart
+            | init::Request::Drill { .. }
+            | init::Request::SetClock { .. },
         ) => Ok(Answer::Done),
         _ => Err(Failure::WrongKind(NAME)),
     }

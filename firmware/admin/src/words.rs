@@ -1,5 +1,7 @@
 //! The words of the command line.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use clap::builder::styling::Styles;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
@@ -148,6 +150,9 @@ pub enum Command {
     /// Service groups: what moves between the boxes as one
     #[command(subcommand)]
     ServiceGroup(ServiceGroup),
+    /// The clock of this box, which dates mail and records
+    #[command(subcommand)]
+    Clock(Clock),
     /// Power off or restart this box
     #[command(subcommand)]
     Power(Power),
@@ -299,6 +304,39 @@ pub enum Drill {
         /// Its name, as `services` shows it
         service: String,
     },
+}
+
+/// The clock of this box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum Clock {
+    /// Show what it says
+    Show,
+    /// Set it, and the hardware's with it; each box has its own
+    Set {
+        /// Time in UTC: 2026-03-01T12:00:00Z
+        time: Moment,
+    },
+}
+
+/// A moment in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// Milliseconds since 1970.
+    pub unix_ms: u64,
+}
+
+impl From<SystemTime> for Moment {
+    fn from(time: SystemTime) -> Self {
+        Self { unix_ms: time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64) }
+    }
+}
+
+impl std::str::FromStr for Moment {
+    type Err = humantime::TimestampError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        humantime::parse_rfc3339_weak(text).map(Self::from)
+    }
 }
 
 /// The end of the box.

@@ -285,6 +285,29 @@ fn a_refusal_is_the_last_line_and_the_exit_code_says_so() {
 }
 
 #[test]
+fn the_clock_is_shown_and_set_to_the_moment_that_was_typed() {
+    let dir = tempfile::tempdir().unwrap();
+    let sockets = Sockets::in_dir(dir.path());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let seen_there = Arc::clone(&seen);
+    serve(&sockets.init, move |request: init::Request| {
+        seen_there.lock().unwrap().push(request);
+        init::Reply::Done
+    });
+    let (code, said) = run("clock set 2026-03-01T12:00:00Z", &sockets, Language::En, None);
+    assert_eq!((code, said.as_str()), (0, "done\n"));
+    assert_eq!(*seen.lock().unwrap(), [init::Request::SetClock { unix_ms: 1_772_366_400_000 }]);
+    for wrong in ["2026-13-01T12:00:00Z", "tomorrow", "1772366400"] {
+        let (code, said) = run(&format!("clock set {wrong}"), &sockets, Language::En, None);
+        assert_eq!(code, EXIT_USAGE, "{said}");
+    }
+    assert_eq!(seen.lock().unwrap().len(), 1);
+    let (code, said) = run("clock show --json", &sockets, Language::En, None);
+    let shown: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, shown["utc"].as_str().map(str::len)), (0, Some("2026-03-01T12:00:00.000Z".len())));
+}
+
+#[test]
 fn status_for_people_lines_up_in_both_languages() {
     let dir = tempfile::tempdir().unwrap();
     let sockets = Sockets::in_dir(dir.path());

@@ -50,6 +50,11 @@ pub enum Request {
         /// What is done to it.
         kind: DrillKind,
     },
+    /// Set the clock of the system, and the hardware's, which brings it through a power cut.
+    SetClock {
+        /// The time, in milliseconds since 1970 in UTC.
+        unix_ms: u64,
+    },
     /// Ordered stop, then power off.
     PowerOff,
     /// Ordered stop, then restart.

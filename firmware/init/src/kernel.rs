@@ -1,6 +1,8 @@
-//! Calls that the standard library and rustix do not offer safely: interface names, scheduling.
+//! Calls that the standard library and rustix do not offer safely: interface names, scheduling, the hardware
+//! clock.
 #![allow(unsafe_code)]
 
+use std::fs::File;
 use std::io;
 
 use rustix::fd::{AsRawFd, OwnedFd};
@@ -27,6 +29,22 @@ pub fn set_real_time(pid: u32, level: i32) -> io::Result<()> {
     // SAFETY: `parameter` is a valid sched_param that outlives the call, which only reads it.
     let result =
         unsafe { libc::sched_setscheduler(pid as libc::pid_t, libc::SCHED_RR, &raw const parameter) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// `RTC_SET_TIME`: `_IOW('p', 0x0a, struct rtc_time)` (linux/rtc.h).
+const RTC_SET_TIME: u32 = 0x4024_700a;
+
+/// Sets the hardware clock to the seconds since 1970, in UTC.
+pub fn set_hardware_clock(clock: &File, unix_s: i64) -> io::Result<()> {
+    // SAFETY: a tm is numbers and a pointer that may be null, so all zeros is one.
+    let mut time: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both are valid for the call, which keeps neither.
+    if unsafe { libc::gmtime_r(&raw const unix_s, &raw mut time) }.is_null() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: the call reads a struct rtc_time, which is the nine numbers that a tm begins with.
+    let result = unsafe { libc::ioctl(clock.as_raw_fd(), RTC_SET_TIME as libc::Ioctl, &raw const time) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

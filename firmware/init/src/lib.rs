@@ -14,6 +14,7 @@
 
 mod boot;
 mod child;
+mod clock;
 mod confine;
 mod console;
 mod devices;

@@ -19,7 +19,7 @@ use crate::services::{ORDERS_OTHERS, TABLE, Wanted};
 use crate::shutdown::Shutdown;
 use crate::socket::{Answer, Socket};
 use crate::supervised::{Manner, Supervised, describe};
-use crate::{console, devices, last_reset};
+use crate::{clock, console, devices, last_reset};
 
 /// Longest sleep: nothing waits that long, but a lost wake-up must not last for ever.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
@@ -282,6 +282,7 @@ impl Init {
             Request::Stop { service } => return self.stop(service, now, Manner::Asked),
             Request::Kill { service } => return self.stop(service, now, Manner::AtOnce),
             Request::Drill { service, kind } => self.drill(&service, kind),
+            Request::SetClock { unix_ms } => self.set_clock(unix_ms),
             Request::PowerOff => {
                 self.end(End::Off, now, "the administrator");
                 Reply::Done
@@ -353,6 +354,19 @@ impl Init {
             }
         }
         Reply::Done
+    }
+
+    fn set_clock(&mut self, unix_ms: u64) -> Reply {
+        let before_ms = clock::unix_ms();
+        match clock::set(unix_ms) {
+            Ok(()) => {
+                let moved_s = unix_ms.abs_diff(before_ms) / 1_000;
+                let where_to = if unix_ms < before_ms { "back" } else { "ahead" };
+                self.note("init", &format!("the clock was set {moved_s} s {where_to} by the administrator"));
+                Reply::Done
+            }
+            Err(error) => Reply::Refused(error.to_string()),
+        }
     }
 
     /// Whoever follows the services hears of a start or an end in the same round.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::array::STRANGERS_PORTAL;
 use crate::array::path::Trouble;
@@ -76,7 +76,8 @@ impl Lab {
             Kind::Freeze => machine.freeze()?,
             Kind::Reset | Kind::ResetLoop => machine.reset()?,
             Kind::Panic => machine.interrupt()?,
-            Kind::ClockJump => {
+            Kind::ClockJump => self.set_clock(name, CLOCK_JUMP)?,
+            Kind::WrongClock => {
                 self.power_cut(name);
                 machine.set_clock_ahead(CLOCK_JUMP.as_secs());
                 self.power_on(name)?;
@@ -165,6 +166,9 @@ impl Lab {
                 self.power_on(name)
             }
             Kind::Freeze => machine.thaw(),
+            // Without power it has no clock but the hardware's, which the next start is given.
+            Kind::ClockJump if machine.power() == Power::Off => Ok(()),
+            Kind::ClockJump => self.set_clock(name, Duration::ZERO),
             Kind::CutSerial => {
                 self.cable().set_cut(false);
                 Ok(())
@@ -224,6 +228,12 @@ impl Lab {
             }
             result => result,
         }
+    }
+
+    /// An administrator sets the clock, ahead of the right time by so much.
+    fn set_clock(&self, name: BoxName, ahead: Duration) -> Result<()> {
+        let time = humantime::format_rfc3339_seconds(SystemTime::now() + ahead);
+        self.console(name).query(&format!("clock set {time} --json")).map(drop)
     }
 
     /// An administrator's readiness drill.

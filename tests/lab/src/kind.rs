@@ -23,8 +23,10 @@ pub enum Kind {
     PowerButton,
     /// The kernel panics: an NMI, as from hardware in distress.
     Panic,
-    /// Loses power and comes back with a clock that is a day ahead.
+    /// Its clock jumps a day ahead, and back when it is healed.
     ClockJump,
+    /// Loses power and comes back with a clock that is a day ahead.
+    WrongClock,
     /// The null-modem cable is pulled.
     CutSerial,
     /// The null-modem cable carries noise.
@@ -141,6 +143,7 @@ impl Kind {
             | Self::Freeze
             | Self::ResetLoop
             | Self::PowerButton
+            | Self::ClockJump
             | Self::CutSerial
             | Self::GarbageSerial
             | Self::ConsoleSerial
@@ -162,7 +165,7 @@ impl Kind {
             | Self::CorruptSystem => true,
             Self::Reset
             | Self::Panic
-            | Self::ClockJump
+            | Self::WrongClock
             | Self::ArrayForgets
             | Self::TornSlot
             | Self::StrangerClears
@@ -201,7 +204,7 @@ impl Kind {
             | Self::Freeze
             | Self::ResetLoop
             | Self::Panic
-            | Self::ClockJump
+            | Self::WrongClock
             | Self::TornSettings
             | Self::CutPublic
             | Self::CutArray
@@ -215,7 +218,8 @@ impl Kind {
             Self::KillMail | Self::ExhaustMail | Self::KillCluster | Self::ExhaustCluster => {
                 Outcome::RestartsOnTheSpot
             }
-            Self::CutSerial
+            Self::ClockJump
+            | Self::CutSerial
             | Self::GarbageSerial
             | Self::ConsoleSerial
             | Self::OneWaySerial

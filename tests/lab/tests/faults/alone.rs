@@ -91,7 +91,8 @@ macro_rules! stories {
 stories! {
     the_kernel_panics: strike(Panic);
     the_box_resets_again_and_again: strike(ResetLoop);
-    the_box_comes_back_with_a_clock_a_day_ahead: strike(ClockJump);
+    the_clock_jumps_a_day_ahead_and_back: strike(ClockJump);
+    the_box_comes_back_with_a_clock_a_day_ahead: strike(WrongClock);
     power_goes_in_the_middle_of_a_change_of_settings: strike(TornSettings);
     a_console_talks_on_the_heartbeat_line: strike(ConsoleSerial);
     the_heartbeat_line_works_one_way_only: strike(OneWaySerial);
